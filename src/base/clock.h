@@ -1,0 +1,16 @@
+/* Time, which tests may set. */
+#pragma once
+
+#include "base/duration.h"
+
+typedef int64_t Time; /* microseconds since 1970, UTC; what is stored and shown */
+
+Time clock_now(void);           /* wall clock */
+Duration clock_monotonic(void); /* for timeouts and pauses; does not jump with the wall clock */
+
+/* Test only: shifts what clock_now() returns. */
+void clock_shift(Duration by);
+
+static inline int64_t time_seconds(Time time) {
+        return time / 1000000;
+}

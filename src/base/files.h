@@ -1,0 +1,33 @@
+/* Descriptors, whole files and directories. */
+#pragma once
+
+#include "base/error.h"
+
+/* autofd: closed at the end of scope. */
+static inline void fd_close_pointer(int *fd);
+#define autofd __attribute__((cleanup(fd_close_pointer))) int
+void fd_close(int fd); /* accepts -1; keeps errno */
+static inline void fd_close_pointer(int *fd) {
+        fd_close(*fd);
+}
+static inline int fd_steal(int *fd) {
+        int taken = *fd;
+        *fd = -1;
+        return taken;
+}
+
+bool write_all(int fd, const void *data, size_t length, GError **error); /* blocking descriptor */
+bool read_exactly(int fd, void *ret, size_t length, GError **error);
+
+/* Whole file, at most limit bytes (ERROR_LIMIT). Returns new, NUL-terminated. */
+char *file_read(const char *path, size_t limit, size_t *ret_length, GError **error);
+/* Atomically: a temporary beside it, fsync, rename, fsync of the directory. */
+bool file_write(const char *path, const void *data, size_t length, int mode, GError **error);
+bool directory_make(const char *path, int mode, GError **error); /* with parents; exists: fine */
+bool directory_remove(const char *path,
+                      GError **error); /* recursively, never across a mount, never through a link */
+/* Opens `name` below the directory `at` (RESOLVE_BENEATH): for names from outside. Returns a
+ * descriptor or -1. */
+int open_beneath(int at, const char *name, int flags, int mode, GError **error);
+/* Bytes free for us at path. */
+bool disk_free(const char *path, uint64_t *ret_free, uint64_t *ret_total, GError **error);
