@@ -1,0 +1,26 @@
+/* What is thrown away and when: containers, volumes, caches, workers, logs, tokens (reference 05 §5, §6). */
+#pragma once
+
+#include "base/cancel.h"
+#include "store/store.h"
+
+typedef struct Janitor Janitor;
+
+typedef struct {
+        Store *store;
+        Duration interval;                  /* 0: 30 s; it also runs when the store says that a build finished */
+        Duration one_off_grace;             /* 0: 5 min */
+        Duration failed_grace;              /* 0: 120 h */
+        Duration missing_grace;             /* 0: 5 min */
+        Duration hijack_grace;              /* 0: 5 min */
+        Duration check_recycle;             /* 0: 1 min */
+        Duration stalled_worker_timeout;    /* 0: never */
+        int64_t default_builds_to_retain, default_days_to_retain, max_builds_to_retain, max_days_to_retain; /* 0: no limit */
+} JanitorSpec;
+
+Janitor *janitor_new(const JanitorSpec *spec);
+void janitor_free(Janitor *janitor);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Janitor, janitor_free)
+
+/* One whole round on the calling thread. For tests and for the loop. */
+bool janitor_round(Janitor *janitor, GError **error);
