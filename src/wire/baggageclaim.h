@@ -48,6 +48,7 @@ typedef struct {
 
 void volume_response_clear(VolumeResponse *response);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VolumeResponse, volume_response_clear)
+void volume_response_free(VolumeResponse *response);             /* accepts NULL */
 Value *volume_response_to_value(const VolumeResponse *response); /* returns new */
 bool volume_response_from_value(const Value *value, VolumeResponse *ret, GError **error);
 
