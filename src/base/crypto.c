@@ -96,7 +96,8 @@ static int sextet(char c) {
 
 GBytes *crypto_base64_decode(const char *text, GError **error) {
         size_t digits = strcspn(text, "="), padding = strlen(text + digits);
-        bool padded = digits % 4 + padding == 4 && strspn(text + digits, "=") == padding;
+        bool padded = digits % 4 != 0 && digits % 4 + padding == 4 &&
+                      strspn(text + digits, "=") == padding;
         if (digits % 4 == 1 || (padding > 0 && !padded)) {
                 g_set_error(error, ERROR, ERROR_INVALID, "invalid base64 of length %zu",
                             digits + padding);
