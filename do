@@ -241,7 +241,7 @@ scripts() {
 forbidden=$'
 \\bg_(mutex|cond|rec_mutex|rw_lock|thread|thread_pool|async_queue|once|private)_\tGLib\'s threads are invisible to TSan: base/thread.h
 \\bG(Mutex|Cond|RecMutex|RWLock|Thread|ThreadPool|AsyncQueue|Once|Private)\\b\tGLib\'s threads are invisible to TSan: base/thread.h
-\\b(gboolean|gchar|gint|guint|gsize|gssize|gpointer)\\b\tC\'s own types: bool, char, int, size_t, void *
+\\b(gboolean|gchar|gint|guint)\\b\tC\'s own types: bool, char, int
 \\b(sleep|usleep)\\(\tno sleeping: wait for what happens
 \\b(strcpy|strcat|sprintf|vsprintf|gets|tmpnam|mktemp|system|popen)\\(\tunbounded or through a shell
 '
