@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Maps up to this size are searched one by one; larger ones have an index. */
@@ -64,11 +65,11 @@ Value *value_int(int64_t integer) {
         return number_of(literal);
 }
 
-/* The shortest digits that read back as the same number. */
-static void shortest(double number, bool exponent, char *ret, size_t size) {
-        for (int digits = exponent ? 0 : 1; digits <= 17; digits++) {
+/* The shortest form with an exponent that reads back as the same number: "1.2345e+06". */
+static void shortest(double number, char *ret, size_t size) {
+        for (int digits = 0; digits <= 17; digits++) {
                 char format[8];
-                g_snprintf(format, sizeof format, exponent ? "%%.%de" : "%%.%dg", digits);
+                g_snprintf(format, sizeof format, "%%.%de", digits);
                 g_ascii_formatd(ret, (int) size, format, number);
                 if (g_ascii_strtod(ret, NULL) == number)
                         return;
@@ -83,24 +84,39 @@ static void trim_exponent(char *text) {
                 memmove(mark + 2, mark + 3, strlen(mark + 3) + 1);
 }
 
+/* "1.2345e+06" as 1234500. */
+static char *positional(const char *text) {
+        GString *digits = g_string_new(NULL), *plain = g_string_new(*text == '-' ? "-" : NULL);
+        int exponent = atoi(strchr(text, 'e') + 1);
+
+        for (const char *cursor = text; *cursor != 'e'; cursor++)
+                if (g_ascii_isdigit(*cursor))
+                        g_string_append_c(digits, *cursor);
+        if (exponent < 0)
+                g_string_append(plain, "0.");
+        for (int zeros = -1; zeros > exponent; zeros--)
+                g_string_append_c(plain, '0');
+        for (int i = 0; i < (int) digits->len || i <= exponent; i++) {
+                if (exponent >= 0 && i == exponent + 1)
+                        g_string_append_c(plain, '.');
+                g_string_append_c(plain, i < (int) digits->len ? digits->str[i] : '0');
+        }
+        g_string_free(digits, TRUE);
+        return g_string_free(plain, FALSE);
+}
+
 Value *value_float(double number) {
-        char text[400];
+        char text[40];
         double magnitude = fabs(number);
 
         g_assert(isfinite(number));
+        shortest(number, text, sizeof text);
         if (magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21)) {
-                shortest(number, true, text, sizeof text);
                 trim_exponent(text);
                 return number_of(text);
         }
-        for (int decimals = 0; decimals <= 30; decimals++) {
-                char format[8];
-                g_snprintf(format, sizeof format, "%%.%df", decimals);
-                g_ascii_formatd(text, sizeof text, format, number);
-                if (g_ascii_strtod(text, NULL) == number)
-                        break;
-        }
-        return number_of(text);
+        g_autofree char *plain = positional(text);
+        return number_of(plain);
 }
 
 static bool is_number(const char *text) {
