@@ -22,5 +22,5 @@ const char *artifact_worker(const Artifact *artifact);
 const char *artifact_volume(const Artifact *artifact);
 int64_t artifact_resource_cache(const Artifact *artifact);
 bool artifact_from_cache(const Artifact *artifact);
-Value *artifact_to_value(const Artifact *artifact);                  /* for the step journal; returns new */
-Artifact *artifact_from_value(const Value *value);                   /* returns new; NULL when it is none */
+Value *artifact_to_value(const Artifact *artifact); /* for the step journal; returns new */
+Artifact *artifact_from_value(const Value *value);  /* returns new; NULL when it is none */

@@ -22,10 +22,12 @@ typedef enum {
 
 typedef struct {
         Store *store;
-        const PlacementStrategy *strategies; /* of tasks and puts; the first is the primary order; NULL: volume locality */
+        const PlacementStrategy *
+                strategies; /* of tasks and puts; the first is the primary order; NULL: volume locality */
         size_t strategy_count;
-        int64_t max_active_tasks, max_active_containers, max_active_volumes; /* per worker; 0: no limit */
-        Duration request_timeout; /* of one Garden call; 0: 5 min */
+        int64_t max_active_tasks, max_active_containers,
+                max_active_volumes; /* per worker; 0: no limit */
+        Duration request_timeout;   /* of one Garden call; 0: 5 min */
 } PoolSpec;
 
 Pool *pool_new(const PoolSpec *spec);
@@ -38,37 +40,40 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, pool_free)
 typedef struct {
         const char *resource_type; /* get, put, check: the base type; NULL: any */
         const char *platform;      /* tasks; NULL: any */
-        const GPtrArray *tags;     /* may be NULL */
+        char *const *tags;         /* NULL-terminated; may be NULL */
         int64_t team_id;
-        bool task;                 /* counts against active tasks */
-        bool check;                /* a resource check: placed at random */
+        bool task;  /* counts against active tasks */
+        bool check; /* a resource check: placed at random */
 } PlacementNeed;
 
 typedef struct {
         Artifact *artifact; /* borrowed */
         const char *path;   /* where it is mounted, absolute */
-        bool writable_in_place; /* never: inputs are copy-on-write clones */
 } ContainerInput;
 
 typedef struct {
-        ContainerOwner owner;               /* store/container.h: who it belongs to, its identity across restarts */
-        ContainerMetadata metadata;         /* type, step name, attempt, pipeline, job, build: what fly containers shows */
+        ContainerOwner
+                owner; /* store/container.h: who it belongs to, its identity across restarts */
+        int64_t epoch; /* of the build's lease; 0: a check without a row */
+        ContainerMetadata
+                metadata; /* type, step name, attempt, pipeline, job, build: what fly containers shows */
         PlacementNeed need;
 
-        const char *base_type;              /* image: a base resource type of the worker, */
-        Artifact *image;                    /* or an artifact with rootfs/ and metadata.json, */
-        const char *rootfs_uri;             /* or a worker's own path */
-        bool privileged;                    /* base types add their own flag */
+        const char *base_type;  /* image: a base resource type of the worker, */
+        Artifact *image;        /* or an artifact with rootfs/ and metadata.json, */
+        const char *rootfs_uri; /* or a worker's own path */
+        bool privileged;        /* base types add their own flag */
         bool hermetic;
-        const char *user;                   /* of the task's run.user; NULL: the image's */
-        const char *const *env;             /* "K=V", after the image's env */
-        int64_t cpu_shares, memory_bytes;   /* 0: none */
-        const char *working_directory;      /* mounted as an empty volume unless something is there; NULL: none */
+        const char *user;                 /* of the task's run.user; NULL: the image's */
+        const char *const *env;           /* "K=V", after the image's env */
+        int64_t cpu_shares, memory_bytes; /* 0: none */
+        const char *
+                working_directory; /* mounted as an empty volume unless something is there; NULL: none */
         const ContainerInput *inputs;
         size_t input_count;
-        const char *const *outputs;         /* absolute paths */
-        const char *const *caches;          /* absolute paths; job_id and step name in metadata find them */
-        bool certificates;                  /* mount the worker's certificates */
+        const char *const *outputs; /* absolute paths */
+        const char *const *caches;  /* absolute paths; job_id and step name in metadata find them */
+        bool certificates;          /* mount the worker's certificates */
 } ContainerNeed;
 
 /* What the pool tells the step on its way, on the step's thread; any may be NULL. */
@@ -89,7 +94,8 @@ typedef struct PoolContainer PoolContainer;
  * The row is written before the worker is asked, so that a restart finds what it left (design §3).
  * Errors carry upstream's texts: "no workers", "no workers satisfying: …", "find or create container on worker W: …".
  */
-PoolContainer *pool_container(Pool *pool, const ContainerNeed *need, const PoolWatch *watch, Cancel *cancel, GError **error);
+PoolContainer *pool_container(Pool *pool, const ContainerNeed *need, const PoolWatch *watch,
+                              Cancel *cancel, GError **error);
 /* Ends the step's use of it: a limit's slot is given back. The container stays until the janitor removes it. */
 void pool_container_free(PoolContainer *container);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolContainer, pool_container_free)
@@ -98,37 +104,39 @@ const char *pool_container_worker(const PoolContainer *container);
 const char *pool_container_handle(const PoolContainer *container);
 /* Whether this call made it; false: it was found, a process may run or have ended in it. */
 bool pool_container_created(const PoolContainer *container);
-/* Image metadata for tasks without run.path: "entrypoint" and "cmd" lists. NULL when the image has none. */
-const Value *pool_container_image_metadata(const PoolContainer *container);
 /* The volume mounted at path (input clone, output, cache or working directory) as an artifact. Returns new; NULL when none. */
 Artifact *pool_container_artifact(PoolContainer *container, const char *path);
 /* Garden properties. *ret_value is new; NULL when absent. */
-bool pool_container_property(PoolContainer *container, const char *name, Cancel *cancel, char **ret_value, GError **error);
-bool pool_container_set_property(PoolContainer *container, const char *name, const char *value, Cancel *cancel, GError **error);
+bool pool_container_property(PoolContainer *container, const char *name, Cancel *cancel,
+                             char **ret_value, GError **error);
+bool pool_container_set_property(PoolContainer *container, const char *name, const char *value,
+                                 Cancel *cancel, GError **error);
 /* After a get: the volume at path becomes the resource cache (unprivileged). *ret_artifact (new) names the winner's volume. */
-bool pool_container_save_cache(PoolContainer *container, const char *path, int64_t resource_cache_id, Cancel *cancel,
-                               Artifact **ret_artifact, GError **error);
+bool pool_container_save_cache(PoolContainer *container, const char *path,
+                               int64_t resource_cache_id, Cancel *cancel, Artifact **ret_artifact,
+                               GError **error);
 /* After a task: its cache volumes become the job's task caches. */
 bool pool_container_save_task_caches(PoolContainer *container, Cancel *cancel, GError **error);
 
 /* ---- processes ---- */
 
 /* Takes output as it arrives, on the thread of pool_process_run; offset is of the stream, before these bytes. */
-typedef bool (*OutputFn)(const void *bytes, size_t length, int64_t offset, void *data, GError **error);
+typedef bool (*OutputFn)(const void *bytes, size_t length, int64_t offset, void *data,
+                         GError **error);
 
 typedef struct {
-        const char *id;             /* "task", "resource"; NULL: the server makes one and no attach is tried */
+        const char *id; /* "task", "resource"; NULL: the server makes one and no attach is tried */
         const char *path;
         const char *const *args;
-        const char *directory;      /* NULL: / */
-        const char *user;           /* NULL: the container's */
-        bool tty;                   /* 500 × 500, as tasks */
-        const void *input;          /* whole stdin, then its end; NULL with tty: stdin stays open */
+        const char *directory; /* NULL: / */
+        const char *user;      /* NULL: the container's */
+        bool tty;              /* 500 × 500, as tasks */
+        const void *input;     /* whole stdin, then its end; NULL with tty: stdin stays open */
         size_t input_length;
-        OutputFn output, error;     /* error may be NULL */
+        OutputFn output, error; /* error may be NULL */
         void *data;
         int64_t output_from, error_from; /* where a re-attach goes on, between Weir ends */
-        bool attach_only;           /* the process was started before: never start it again (puts, G4) */
+        bool attach_only; /* the process was started before: never start it again (puts, G4) */
 } ProcessNeed;
 
 /*
@@ -137,18 +145,23 @@ typedef struct {
  * leaves the process running. A connection that breaks is attached again where it stopped.
  * attach_only and nothing there: ERROR_NOT_FOUND.
  */
-bool pool_process_run(PoolContainer *container, const ProcessNeed *need, Cancel *cancel, int *ret_status, GError **error);
+bool pool_process_run(PoolContainer *container, const ProcessNeed *need, Cancel *cancel,
+                      int *ret_status, GError **error);
 
 /* ---- artifacts (volumes) ---- */
 
 /* Reads one file of an artifact, at most limit bytes. ERROR_NOT_FOUND. Returns new, NUL-terminated. */
-char *pool_artifact_file(Pool *pool, Artifact *artifact, const char *path, size_t limit, size_t *ret_length, Cancel *cancel, GError **error);
+char *pool_artifact_file(Pool *pool, Artifact *artifact, const char *path, size_t limit,
+                         size_t *ret_length, Cancel *cancel, GError **error);
 
 typedef ssize_t (*StreamSource)(void *ret, size_t length, void *data, GError **error);
 typedef bool (*StreamSink)(const void *bytes, size_t length, void *data, GError **error);
 /* fly execute: a new volume on any worker that fits, filled from a gzipped tar; and back (reference 06 §6.9). */
-Artifact *pool_artifact_upload(Pool *pool, const PlacementNeed *need, StreamSource source, void *data, Cancel *cancel, GError **error);
-bool pool_artifact_download(Pool *pool, Artifact *artifact, StreamSink sink, void *data, Cancel *cancel, GError **error);
+Artifact *pool_artifact_upload(Pool *pool, const PlacementNeed *need, StreamSource source,
+                               void *data, Cancel *cancel, GError **error);
+bool pool_artifact_download(Pool *pool, Artifact *artifact, StreamSink sink, void *data,
+                            Cancel *cancel, GError **error);
 
 /* The artifact of a resource cache on a running compatible worker; NULL without error when no worker has it. */
-bool pool_find_cache(Pool *pool, int64_t resource_cache_id, const PlacementNeed *need, Artifact **ret, GError **error);
+bool pool_find_cache(Pool *pool, int64_t resource_cache_id, const PlacementNeed *need,
+                     Artifact **ret, GError **error);

@@ -22,7 +22,7 @@ typedef struct {
 } ResolverOutput;
 
 typedef struct {
-        int64_t id, rerun_of; /* rerun_of 0: none */
+        int64_t id, rerun_of;          /* rerun_of 0: none */
         const ResolverOutput *outputs; /* resource id ascending, then as stored: puts before gets */
         size_t output_count;
 } ResolverBuild;

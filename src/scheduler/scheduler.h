@@ -11,11 +11,11 @@ typedef struct Scheduler Scheduler; /* any thread */
 
 typedef struct {
         Store *store;
-        const char *node;             /* this web node's name in bucket leases */
-        size_t threads;               /* jobs at once; 0: 4 */
-        Duration safety;              /* how often it looks without being told; 0: 10 s */
+        const char *node; /* this web node's name in bucket leases */
+        size_t threads;   /* jobs at once; 0: 4 */
+        Duration safety;  /* how often it looks without being told; 0: 10 s */
         const Value *base_type_defaults;
-        Duration checking_interval;   /* default interval written into image check plans */
+        Duration checking_interval; /* default interval written into image check plans */
         /* A pending manual build waits for a check of this resource that began after `since`. */
         void (*request_check)(int64_t resource_id, Time since, void *data);
         void *data;

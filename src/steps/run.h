@@ -5,31 +5,36 @@
 #pragma once
 
 #include "base/cancel.h"
+#include "config/vars.h"
 #include "plan/plan.h"
 #include "pool/pool.h"
+#include "steps/redactor.h"
 #include "steps/scope.h"
+#include "store/build_lease.h"
+#include "store/build_log.h"
 #include "store/store.h"
-#include "wire/event.h"
 
 typedef struct {
         Store *store;
         Pool *pool;
-        const char *external_url;               /* NULL: none */
-        Duration get_timeout, put_timeout, task_timeout, check_timeout; /* defaults of steps; 0: none */
+        const char *external_url; /* NULL: none */
+        Duration get_timeout, put_timeout, task_timeout,
+                check_timeout; /* defaults of steps; 0: none */
         Duration checking_interval, type_checking_interval;
-        int64_t task_cpu, task_memory;          /* defaults of tasks; 0: none */
-        const Value *base_type_defaults;        /* map: type → source defaults; may be NULL */
+        int64_t task_cpu, task_memory;   /* defaults of tasks; 0: none */
+        const Value *base_type_defaults; /* map: type → source defaults; may be NULL */
         bool redact_secrets;
-} StepSettings; /* immutable while builds run */
+        bool global_resources; /* resources of one type and source share a history */
+} StepSettings;                /* immutable while builds run */
 
-/* Appends an event to the build's log. Borrowed; any thread of the run. ERROR_STALE: the lease is gone, stop. */
+/* Where the events of a check without a row go. Any thread of the run. */
 typedef bool (*RunEmitFn)(const Event *event, void *data, GError **error);
 
 typedef struct {
         const StepSettings *settings; /* borrowed */
         int64_t build_id;             /* 0: a check without a row */
         const char *build_name;
-        int64_t lease_epoch;
+        BuildLease lease; /* all 0 without a row */
         int64_t team_id;
         const char *team_name;
         int64_t pipeline_id; /* 0: none */
@@ -37,12 +42,15 @@ typedef struct {
         const Value *instance_vars; /* NULL: none */
         int64_t job_id;             /* 0: none */
         const char *job_name;
-        const char *created_by;     /* NULL: nobody */
+        const char *created_by; /* NULL: nobody */
         Time created;
-        RunEmitFn emit;             /* NULL: events are dropped */
+        BuildLogWriter *log;   /* borrowed; NULL: a check without a row, then */
+        RunEmitFn emit;        /* takes its events; NULL: they are dropped */
+        const char *check_key; /* and names it uniquely (store/container.h) */
         void *data;
-        /* Called before a check that has no row yet really runs; may be NULL. */
-        bool (*begin_check)(void *data, GError **error);
+        /* Called before the resource check of this run really runs; may be NULL. *ret_build_id is
+         * what its history shows. */
+        bool (*begin_check)(void *data, int64_t *ret_build_id, GError **error);
 } RunSpec;
 
 /* Reference counted; any thread. Text of the spec is copied. */
@@ -61,27 +69,40 @@ void run_put_result(Run *run, const char *plan_id, const Value *version);
 Value *run_result(Run *run, const char *plan_id); /* returns new; NULL when there is none */
 
 /* ---- secrets (reference 04 §3) ---- */
-void run_track_secret(Run *run, const Value *value); /* string leaves, by line */
-char *run_redact(Run *run, const char *text, size_t length, size_t *ret_length); /* returns new */
+Redactor *run_redactor(Run *run); /* borrowed */
+/* text without secrets. Returns new. */
+char *run_redact(Run *run, const char *text);
 
 /* ---- events ---- */
-bool run_emit(Run *run, const Event *event, GError **error);
-/* An "error" event on the plan id for why a step errored: "interrupted", "timeout exceeded" or the redacted text. */
-void run_emit_error(Run *run, const char *plan_id, const GError *error);
+/* Takes event. ERROR_STALE: the lease is gone, stop. */
+bool run_emit(Run *run, Event *event, GError **error);
+/* The same with where the stream stands that it came from (may be NULL). */
+bool run_emit_at(Run *run, Event *event, const StreamOffset *offset, GError **error);
+/* How far a stream was stored before: where a re-attach goes on. */
+bool run_stored_offset(Run *run, const StreamOffset *stream, int64_t *ret, GError **error);
+/* An "error" event on the plan id for why a step errored: "interrupted", "timeout exceeded" or the
+ * redacted text. */
+bool run_emit_error(Run *run, const char *plan_id, const GError *why, GError **error);
 
 /*
- * Log output of one step and stream. Chunking as reference 04 §10.4, with Weir's flush: a remainder is also written by
- * run_output_flush(), always called at the end, abort and error included. One thread at a time.
+ * Log output of one step and stream. Whole lines while there are secrets to redact (reference 04
+ * §10.4), else as it comes; a remainder is written by run_output_flush(), always called at the
+ * end, abort and error included. One thread at a time.
  */
 typedef struct RunOutput RunOutput;
-RunOutput *run_output_new(Run *run, const char *plan_id, const char *source /* "stdout", "stderr" */);
-bool run_output_write(RunOutput *output, const void *bytes, size_t length, int64_t offset, GError **error);
-bool run_output_text(RunOutput *output, const char *text, GError **error); /* of our own, not of the process */
+/* source: "stdout" or "stderr", not copied. attempt NULL: none. */
+RunOutput *run_output_new(Run *run, const char *plan_id, const char *attempt, const char *source);
+/* offset: of the stream, before these bytes. */
+bool run_output_write(RunOutput *output, const void *bytes, size_t length, int64_t offset,
+                      GError **error);
+/* An event of its own with text of ours, not of the process. */
+bool run_output_text(RunOutput *output, const char *text, GError **error);
 bool run_output_flush(RunOutput *output, GError **error);
 void run_output_free(RunOutput *output);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RunOutput, run_output_free)
 
 /* ---- interpolation ---- */
 
-/* Resolves every ((var)) with the scope's local vars and the pipeline's credentials; tracks what it used as secret. Returns new, or NULL with ERROR_INVALID "undefined vars: …". */
-Value *run_interpolate(Run *run, Scope *scope, const Value *value, GError **error);
+/* Resolves every ((var)) with the scope's local vars and the pipeline's credentials; tracks as
+ * secret what it used of those. Returns new, or NULL with ERROR_INVALID "undefined vars: …". */
+Value *run_interpolate(Run *run, Scope *scope, const Value *value, VarsFlags flags, GError **error);

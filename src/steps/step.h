@@ -13,12 +13,13 @@ typedef struct {
         const char *attempt;      /* "1", "1.2" inside attempts; NULL: none */
         const char *build_status; /* BUILD_STATUS inside a hook; NULL: none */
         Cancel *cancel;
+        Cancel *shutdown; /* fires only when the build goes on elsewhere or later: hooks after an abort run on it */
 } StepCall;
 
 /*
  * Each: true when the step ran to an end of its own, *ret_succeeded says which; false with an error when it errored
- * (ERROR_CANCELLED: aborted or shut down, ERROR_TIMEOUT: a deadline of the caller's, ERROR_STALE: stop silently).
- * Its own timeout is a failure, not an error. Events of its end, the error event included, are already emitted.
+ * (ERROR_CANCELLED: aborted or shut down, ERROR_STALE: stop silently). A deadline, its own or that of a timeout around
+ * it, is a failure, not an error. Events of its end, the error event included, are already emitted.
  */
 typedef bool (*StepFn)(const StepCall *call, bool *ret_succeeded, GError **error);
 

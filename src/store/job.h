@@ -44,15 +44,15 @@ typedef struct {
         char *name, *resource;
         GPtrArray *passed; /* char *: job names, by job id; NULL: none */
         bool trigger;
-} JobInput;
+} JobSummaryInput;
 typedef struct {
         char *name, *resource;
-} JobOutput;
+} JobSummaryOutput;
 typedef struct {
         Job *job;
         JobBuild *next, *finished, *transition; /* NULL: none */
-        GPtrArray *inputs;                      /* JobInput, by name; never NULL */
-        GPtrArray *outputs;                     /* JobOutput, by name; never NULL */
+        GPtrArray *inputs;                      /* JobSummaryInput, by name; never NULL */
+        GPtrArray *outputs;                     /* JobSummaryOutput, by name; never NULL */
 } JobSummary;
 
 void job_summary_free(JobSummary *summary);

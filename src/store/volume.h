@@ -77,6 +77,9 @@ Volume *volume_find_cache(Store *store, int64_t resource_cache_id, const char *w
 /* Workers (char *) with such a copy. */
 GPtrArray *volume_list_cache_workers(Store *store, int64_t resource_cache_id, Time build_start,
                                      GError **error);
+/* The worker's created volume of a task cache. NULL without error: none. */
+Volume *volume_find_task_cache(Store *store, int64_t task_cache_id, const char *worker,
+                               GError **error);
 /* Replaces the worker's volume of a task cache by this one; the old is released. */
 bool volume_become_task_cache(Store *store, int64_t id, int64_t task_cache_id, GError **error);
 

@@ -1,0 +1,391 @@
+/* Volumes for a container: found, made, cloned or streamed here (reference 06 §6.2). */
+#include "pool/container.h"
+
+#include "base/json.h"
+#include "pool/key_lock.h"
+#include "pool/relay.h"
+
+#include <string.h>
+
+#define METADATA_MAX (1024 * 1024)
+#define PASSWD_MAX (4 * 1024 * 1024)
+/* A streamed copy is not mounted itself: a clone of it is. */
+#define NOT_MOUNTED "streamed-no-mount:"
+
+void mount_free(Mount *mount) {
+        if (!mount)
+                return;
+        g_free(mount->path);
+        g_free(mount->source);
+        g_free(mount->handle);
+        g_free(mount);
+}
+
+void root_clear(Root *root) {
+        g_free(root->rootfs);
+        g_free(root->user);
+        value_free(root->env);
+        *root = (Root){ 0 };
+}
+
+static WorkerCall call_of(const Fitting *fitting) {
+        return (WorkerCall){ fitting->pool, fitting->worker->name, fitting->cancel };
+}
+
+static VolumeSpec spec_of(const Fitting *fitting, const char *path) {
+        const ContainerOwner *owner = &fitting->need->owner;
+
+        return (VolumeSpec){ .worker = fitting->worker->name,
+                             .team_id = owner->team_id,
+                             .owner = { .container_id = fitting->row->id, .path = path } };
+}
+
+/* ---- making one ---- */
+
+/* The row is there; now the worker has to have it. One at a time for each volume. */
+static bool make(const Fitting *fitting, const Volume *row, const VolumeRequest *request,
+                 char **ret_path, GError **error) {
+        const WorkerCall call = call_of(fitting);
+
+        if (row->state == VOLUME_CREATED) {
+                if (baggageclaim_path(&call, row->handle, ret_path, error))
+                        return true;
+                g_prefix_error(error, "volume '%s' disappeared from worker '%s': ", row->handle,
+                               fitting->worker->name);
+                return false;
+        }
+        if (!baggageclaim_ensure(&call, request, ret_path, error)) {
+                if (!cancel_fired(fitting->cancel))
+                        volume_set_failed(fitting->pool->spec.store, row->id, NULL);
+                return false;
+        }
+        return volume_set_created(fitting->pool->spec.store, row->id, error);
+}
+
+/* A volume of the container's own, mounted at path: empty, or a clone of parent. */
+static Mount *add_mount(Fitting *fitting, const char *path, const Volume *parent, GError **error) {
+        VolumeSpec spec = spec_of(fitting, path);
+        g_autofree char *source = NULL;
+
+        spec.parent_id = parent ? parent->id : 0;
+        g_autoptr(Volume)
+                row = volume_find_or_create(fitting->pool->spec.store, &spec, NULL, error);
+        if (!row)
+                return NULL;
+        const VolumeRequest request = {
+                .handle = row->handle,
+                .strategy = { .kind = parent ? VOLUME_STRATEGY_COW : VOLUME_STRATEGY_EMPTY,
+                              .volume = parent ? parent->handle : NULL },
+                .privileged = fitting->privileged,
+                .has_uid = true,
+                .has_gid = true,
+                .uid = fitting->uid,
+                .gid = fitting->gid,
+        };
+        if (!make(fitting, row, &request, &source, error))
+                return NULL;
+        Mount *mount = g_new0(Mount, 1);
+        mount->path = g_strdup(path);
+        mount->source = g_steal_pointer(&source);
+        mount->handle = g_strdup(row->handle);
+        mount->volume_id = row->id;
+        mount->parent_id = spec.parent_id;
+        g_ptr_array_add(fitting->mounts, mount);
+        return mount;
+}
+
+/* One for all containers of the worker: a base type's files, its certificates. */
+static Volume *import_shared(const Fitting *fitting, const VolumeOwner *owner, const char *path,
+                             bool follow, char **ret_path, GError **error) {
+        const VolumeSpec spec = { .worker = fitting->worker->name, .owner = *owner };
+        Store *store = fitting->pool->spec.store;
+        g_autofree char *key = g_strdup_printf("import %s %s", fitting->worker->name,
+                                               owner->certs ? "certs" : owner->base_resource_type);
+
+        if (!key_lock_take(key, fitting->cancel, error))
+                return NULL;
+        g_autoptr(Volume) row = volume_find_or_create(store, &spec, NULL, error);
+        bool made = false;
+        if (row) {
+                const VolumeRequest request = {
+                        .handle = row->handle,
+                        .strategy = { .kind = VOLUME_STRATEGY_IMPORT,
+                                      .path = (char *) path,
+                                      .follow_symlinks = follow },
+                };
+                made = make(fitting, row, &request, ret_path, error);
+        }
+        key_lock_release(key);
+        return made ? g_steal_pointer(&row) : NULL;
+}
+
+/* ---- artifacts ---- */
+
+static Volume *find_local(const Fitting *fitting, Artifact *artifact, GError **error) {
+        Store *store = fitting->pool->spec.store;
+
+        if (g_str_equal(artifact_worker(artifact), fitting->worker->name))
+                return volume_get(store, artifact_volume(artifact), error);
+        if (artifact_resource_cache(artifact))
+                return volume_find_cache(store, artifact_resource_cache(artifact),
+                                         fitting->worker->name, 0, error);
+        return NULL;
+}
+
+static bool copy_volume(const Fitting *fitting, Artifact *artifact, const char *handle,
+                        GError **error) {
+        const Relay relay = { .pool = fitting->pool,
+                              .from_worker = artifact_worker(artifact),
+                              .from_volume = artifact_volume(artifact),
+                              .to_worker = fitting->worker->name,
+                              .to_volume = handle };
+
+        return relay_run(&relay, fitting->cancel, error);
+}
+
+static Volume *stream_here(Fitting *fitting, Artifact *artifact, const char *path, GError **error) {
+        g_autofree char *unmounted = g_strconcat(NOT_MOUNTED, path, NULL);
+        const VolumeSpec spec = spec_of(fitting, unmounted);
+        Store *store = fitting->pool->spec.store;
+        g_autofree char *source = NULL;
+        const char *name = strrchr(path, '/');
+
+        g_autoptr(Volume) row = volume_find_or_create(store, &spec, NULL, error);
+        if (!row || row->state == VOLUME_CREATED)
+                return g_steal_pointer(&row);
+        if (fitting->watch && fitting->watch->streaming)
+                fitting->watch->streaming(g_str_equal(path, "/") ? "for image"
+                                          : name                 ? name + 1
+                                                                 : path,
+                                          artifact_worker(artifact), fitting->worker->name,
+                                          fitting->watch->data);
+        const WorkerCall call = call_of(fitting);
+        const VolumeRequest request = { .handle = row->handle,
+                                        .strategy = { .kind = VOLUME_STRATEGY_EMPTY },
+                                        .privileged = fitting->privileged };
+        if (!baggageclaim_ensure(&call, &request, &source, error) ||
+            !copy_volume(fitting, artifact, row->handle, error)) {
+                volume_set_failed(store, row->id, NULL);
+                return NULL;
+        }
+        if (!volume_set_created(store, row->id, error))
+                return NULL;
+        if (!artifact_resource_cache(artifact))
+                return g_steal_pointer(&row);
+        Volume *winner = NULL;
+        if (!baggageclaim_set_privileged(&call, row->handle, false, error) ||
+            !volume_become_cache(store, row->id, artifact_resource_cache(artifact),
+                                 artifact_worker(artifact), &winner, error))
+                return NULL;
+        return winner;
+}
+
+Volume *fit_artifact(Fitting *fitting, Artifact *artifact, const char *path, GError **error) {
+        g_autoptr(GError) local = NULL;
+        Volume *volume = find_local(fitting, artifact, &local);
+
+        if (volume)
+                return volume;
+        if (local) {
+                g_propagate_prefixed_error(error, g_steal_pointer(&local),
+                                           "find or stream volume: ");
+                return NULL;
+        }
+        return stream_here(fitting, artifact, path, error);
+}
+
+/* ---- the root file system ---- */
+
+static bool read_image_metadata(Fitting *fitting, Root *root, GError **error) {
+        Artifact *image = fitting->need->image;
+        const WorkerCall call = { fitting->pool, artifact_worker(image), fitting->cancel };
+        g_autoptr(GError) local = NULL;
+        size_t length;
+        g_autofree char *text = baggageclaim_file(&call, artifact_volume(image), "metadata.json",
+                                                  METADATA_MAX, &length, &local);
+
+        if (!text) {
+                g_set_error(error, ERROR, local->code,
+                            "stream image metadata file: %s. Is the image in rootfs format?",
+                            error_is(local, ERROR_NOT_FOUND) ? "file not found" : local->message);
+                return false;
+        }
+        g_autoptr(Value) metadata = json_parse(text, length, NULL, &local);
+        if (!metadata) {
+                g_set_error(error, ERROR, ERROR_INVALID,
+                            "load image metadata: malformed image metadata: %s", local->message);
+                return false;
+        }
+        root->env = value_ref(value_get(metadata, "env"));
+        root->user = g_strdup(value_get_string(metadata, "user", NULL));
+        return true;
+}
+
+/* Field `index` of the line of a passwd or group file whose first field is name. Returns -1 when there is none. */
+static int64_t find_id(const char *text, const char *name, size_t index) {
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+        for (size_t i = 0; lines[i]; i++) {
+                g_auto(GStrv) fields = g_strsplit(lines[i], ":", -1);
+                if (g_strv_length(fields) > index &&
+                    (g_str_equal(fields[0], name) || g_str_equal(fields[2], name)))
+                        return g_ascii_strtoll(fields[index], NULL, 10);
+        }
+        return -1;
+}
+
+/* Any trouble leaves the owners as they are (reference 04 §8). */
+static void find_owner(Fitting *fitting, const char *image_user) {
+        const char *user = fitting->need->user ? fitting->need->user : image_user;
+
+        if (!user || !*user || g_str_equal(user, "root"))
+                return;
+        const WorkerCall call = { fitting->pool, artifact_worker(fitting->need->image),
+                                  fitting->cancel };
+        g_auto(GStrv) parts = g_strsplit(user, ":", 2);
+        g_autofree char *passwd = baggageclaim_file(&call, artifact_volume(fitting->need->image),
+                                                    "rootfs/etc/passwd", PASSWD_MAX, NULL, NULL);
+        if (!passwd)
+                return;
+        int64_t uid = find_id(passwd, parts[0], 2), gid = find_id(passwd, parts[0], 3);
+        if (parts[1]) {
+                g_autofree char *group = baggageclaim_file(
+                        &call, artifact_volume(fitting->need->image), "rootfs/etc/group",
+                        PASSWD_MAX, NULL, NULL);
+                gid = group ? find_id(group, parts[1], 2) : -1;
+        }
+        if (uid >= 0 && gid >= 0) {
+                fitting->uid = uid;
+                fitting->gid = gid;
+        }
+}
+
+static bool root_from_artifact(Fitting *fitting, Root *root, GError **error) {
+        g_autoptr(Volume) parent = fit_artifact(fitting, fitting->need->image, "/", error);
+        if (!parent)
+                return false;
+        const Mount *mount = add_mount(fitting, "/", parent, error);
+        if (!mount) {
+                g_prefix_error(error, "create COW volume: ");
+                return false;
+        }
+        root->rootfs = g_strconcat("raw://", mount->source, "/rootfs", NULL);
+        if (!read_image_metadata(fitting, root, error))
+                return false;
+        find_owner(fitting, root->user);
+        return true;
+}
+
+static bool root_from_type(Fitting *fitting, Root *root, GError **error) {
+        const WorkerResourceType *type = worker_resource_type(fitting->worker,
+                                                              fitting->need->base_type);
+        g_autofree char *path = NULL;
+
+        if (!type) {
+                g_set_error(error, ERROR, ERROR_NOT_FOUND, "unsupported resource type");
+                return false;
+        }
+        fitting->privileged = fitting->privileged || type->privileged;
+        const VolumeOwner owner = { .base_resource_type = type->type };
+        g_autoptr(Volume) parent = import_shared(fitting, &owner, type->image, false, &path, error);
+        if (!parent)
+                return false;
+        const Mount *mount = add_mount(fitting, "/", parent, error);
+        if (!mount) {
+                g_prefix_error(error, "create COW volume: ");
+                return false;
+        }
+        root->rootfs = g_strconcat("raw://", mount->source, NULL);
+        return true;
+}
+
+bool fit_root(Fitting *fitting, Root *ret, GError **error) {
+        g_auto(Root) root = { 0 };
+
+        if (fitting->need->image
+                    ? !root_from_artifact(fitting, &root, error)
+                    : fitting->need->base_type && !root_from_type(fitting, &root, error))
+                return false;
+        if (!root.rootfs)
+                root.rootfs = g_strdup(fitting->need->rootfs_uri ? fitting->need->rootfs_uri : "");
+        *ret = root;
+        root = (Root){ 0 };
+        return true;
+}
+
+/* ---- mounts ---- */
+
+static const Mount *find_mount(const Fitting *fitting, const char *path) {
+        for (size_t i = 0; i < fitting->mounts->len; i++) {
+                const Mount *mount = g_ptr_array_index(fitting->mounts, i);
+                if (g_str_equal(mount->path, path))
+                        return mount;
+        }
+        return NULL;
+}
+
+static bool fit_inputs(Fitting *fitting, GError **error) {
+        for (size_t i = 0; i < fitting->need->input_count; i++) {
+                const ContainerInput *input = &fitting->need->inputs[i];
+                g_autoptr(Volume)
+                        parent = fit_artifact(fitting, input->artifact, input->path, error);
+                if (!parent || !add_mount(fitting, input->path, parent, error))
+                        return false;
+        }
+        return true;
+}
+
+static bool fit_cache(Fitting *fitting, const char *path, GError **error) {
+        const ContainerMetadata *metadata = &fitting->need->metadata;
+        Store *store = fitting->pool->spec.store;
+        g_autoptr(GError) local = NULL;
+        g_autoptr(Volume) parent = NULL;
+        int64_t id;
+
+        if (metadata->job_id &&
+            task_cache_find(store, metadata->job_id, metadata->step_name, path, &id, &local))
+                parent = volume_find_task_cache(store, id, fitting->worker->name, &local);
+        if (local && !error_is(local, ERROR_NOT_FOUND)) {
+                g_propagate_error(error, g_steal_pointer(&local));
+                return false;
+        }
+        return add_mount(fitting, path, parent, error) != NULL;
+}
+
+static bool fit_certificates(Fitting *fitting, GError **error) {
+        const VolumeOwner owner = { .certs = true };
+        g_autofree char *path = NULL;
+
+        g_autoptr(Volume) shared = import_shared(fitting, &owner, fitting->worker->certs_path, true,
+                                                 &path, error);
+        if (!shared)
+                return false;
+        Mount *mount = g_new0(Mount, 1);
+        mount->path = g_strdup("/etc/ssl/certs");
+        mount->source = g_steal_pointer(&path);
+        mount->handle = g_strdup(shared->handle);
+        mount->volume_id = shared->id;
+        mount->read_only = true;
+        g_ptr_array_add(fitting->mounts, mount);
+        return true;
+}
+
+bool fit_mounts(Fitting *fitting, GError **error) {
+        const ContainerNeed *need = fitting->need;
+
+        if (!add_mount(fitting, "/scratch", NULL, error) || !fit_inputs(fitting, error))
+                return false;
+        for (size_t i = 0; need->outputs && need->outputs[i]; i++)
+                if (!find_mount(fitting, need->outputs[i]) &&
+                    !add_mount(fitting, need->outputs[i], NULL, error))
+                        return false;
+        for (size_t i = 0; need->caches && need->caches[i]; i++)
+                if (!find_mount(fitting, need->caches[i]) &&
+                    !fit_cache(fitting, need->caches[i], error))
+                        return false;
+        if (need->working_directory && !find_mount(fitting, need->working_directory) &&
+            !add_mount(fitting, need->working_directory, NULL, error))
+                return false;
+        return !need->certificates || !fitting->worker->certs_path ||
+               !*fitting->worker->certs_path || fit_certificates(fitting, error);
+}

@@ -1,0 +1,232 @@
+#include "steps/support.h"
+
+#include "base/json.h"
+#include "http/url.h"
+
+/* ---- how a step ends ---- */
+
+static bool is_leaving(const StepCall *call, const GError *error) {
+        return cancel_fired(call->shutdown) || error_is(error, ERROR_STALE);
+}
+
+bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError **error) {
+        g_autoptr(GError) why = NULL;
+        bool succeeded = false;
+
+        if (body(call, &succeeded, &why)) {
+                *ret_succeeded = succeeded;
+                return true;
+        }
+        if (!is_leaving(call, why) && !run_emit_error(call->run, call->plan->id, why, error))
+                return false;
+        if (error_is(why, ERROR_TIMEOUT) && !is_leaving(call, why)) {
+                *ret_succeeded = false;
+                return true;
+        }
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+}
+
+/* ---- the clock ---- */
+
+bool step_clock_init(StepClock *clock, const StepCall *call, const char *text, Duration otherwise,
+                     GError **error) {
+        Duration after = otherwise;
+
+        *clock = (StepClock){ 0 };
+        if (text && *text && !duration_parse(text, &after, NULL)) {
+                g_set_error(error, ERROR, ERROR_INVALID,
+                            "parse timeout: time: invalid duration \"%s\"", text);
+                return false;
+        }
+        clock->after = after;
+        clock->cancel = cancel_new(call->cancel);
+        return true;
+}
+
+static void ring(void *data) {
+        cancel_fire(data, CANCEL_DEADLINE);
+}
+
+void step_clock_start(StepClock *clock) {
+        if (clock->alarm || clock->after <= 0)
+                return;
+        clock->alarm = cancel_new_deadline(NULL, clock->after);
+        clock->watch = cancel_watch(clock->alarm, ring, clock->cancel);
+}
+
+void step_clock_clear(StepClock *clock) {
+        if (clock->alarm)
+                cancel_unwatch(clock->alarm, clock->watch);
+        cancel_free(clock->alarm);
+        cancel_free(clock->cancel);
+        *clock = (StepClock){ 0 };
+}
+
+/* ---- the container ---- */
+
+ContainerOwner step_owner(const StepCall *call) {
+        const RunSpec *spec = run_spec(call->run);
+
+        if (!spec->build_id)
+                return (ContainerOwner){ .kind = CONTAINER_OWNER_MEMORY_CHECK,
+                                         .check_key = spec->check_key,
+                                         .plan_id = call->plan->id,
+                                         .team_id = spec->team_id };
+        return (ContainerOwner){ .kind = CONTAINER_OWNER_BUILD_STEP,
+                                 .build_id = spec->build_id,
+                                 .plan_id = call->plan->id,
+                                 .team_id = spec->team_id };
+}
+
+ContainerMetadata step_metadata(const StepCall *call, const char *type, const char *name,
+                                const char *working_directory) {
+        const RunSpec *spec = run_spec(call->run);
+
+        return (ContainerMetadata){
+                .type = type,
+                .step_name = name,
+                .attempt = call->attempt,
+                .working_directory = working_directory,
+                .pipeline_id = spec->pipeline_id,
+                .pipeline_name = spec->pipeline_name,
+                .instance_vars = spec->instance_vars,
+                .job_id = spec->job_id,
+                .job_name = spec->job_name,
+                .build_id = spec->build_id,
+                .build_name = spec->build_name,
+        };
+}
+
+static void add_text(GPtrArray *env, const char *name, const char *value) {
+        if (value && *value)
+                g_ptr_array_add(env, g_strdup_printf("%s=%s", name, value));
+}
+
+static void add_id(GPtrArray *env, const char *name, int64_t id) {
+        if (id)
+                g_ptr_array_add(env, g_strdup_printf("%s=%" G_GINT64_FORMAT, name, id));
+}
+
+static void add_urls(GPtrArray *env, const RunSpec *spec) {
+        const char *external = spec->settings->external_url;
+
+        add_text(env, "ATC_EXTERNAL_URL", external);
+        if (!external || !spec->build_id)
+                return;
+        g_autofree char *brief = g_strdup_printf("%s/builds/%" G_GINT64_FORMAT, external,
+                                                 spec->build_id);
+        if (spec->job_name) {
+                g_autofree char *vars = url_instance_vars(spec->instance_vars);
+                g_autofree char *url = g_strdup_printf(
+                        "%s/teams/%s/pipelines/%s/jobs/%s/builds/%s%s%s", external, spec->team_name,
+                        spec->pipeline_name, spec->job_name, spec->build_name, *vars ? "?" : "",
+                        vars);
+                add_text(env, "BUILD_URL", url);
+        } else
+                add_text(env, "BUILD_URL", brief);
+        add_text(env, "BUILD_URL_SHORT", brief);
+}
+
+char **step_resource_environment(const StepCall *call, bool creator) {
+        const RunSpec *spec = run_spec(call->run);
+        GPtrArray *env = g_ptr_array_new();
+
+        add_text(env, "BUILD_STATUS", call->build_status);
+        add_id(env, "BUILD_ID", spec->build_id);
+        add_text(env, "BUILD_NAME", spec->build_name);
+        add_id(env, "BUILD_TEAM_ID", spec->team_id);
+        add_text(env, "BUILD_TEAM_NAME", spec->team_name);
+        add_id(env, "BUILD_JOB_ID", spec->job_id);
+        add_text(env, "BUILD_JOB_NAME", spec->job_name);
+        add_id(env, "BUILD_PIPELINE_ID", spec->pipeline_id);
+        add_text(env, "BUILD_PIPELINE_NAME", spec->pipeline_name);
+        if (spec->instance_vars) {
+                g_autofree char *vars = json_write(spec->instance_vars, JSON_SORTED, NULL);
+                add_text(env, "BUILD_PIPELINE_INSTANCE_VARS", vars);
+        }
+        add_urls(env, spec);
+        if (creator)
+                add_text(env, "BUILD_CREATED_BY", spec->created_by);
+        g_ptr_array_add(env, NULL);
+        return (char **) g_ptr_array_free(env, FALSE);
+}
+
+/* The pool says these on the step's thread; an event that cannot be stored stops the step at its next one. */
+static void say_waiting(void *data) {
+        StepWatch *watch = data;
+
+        if (!watch->silent)
+                run_emit(watch->call->run,
+                         event_waiting_for_worker(watch->call->plan->id, clock_now()), NULL);
+}
+
+static void say_selected(const char *worker, void *data) {
+        StepWatch *watch = data;
+
+        if (watch->clock)
+                step_clock_start(watch->clock);
+        if (!watch->silent)
+                run_emit(watch->call->run,
+                         event_selected_worker(watch->call->plan->id, worker, clock_now()), NULL);
+}
+
+static void say_streaming(const char *volume, const char *from, const char *to, void *data) {
+        StepWatch *watch = data;
+
+        if (!watch->silent)
+                run_emit(watch->call->run,
+                         event_streaming_volume(watch->call->plan->id, volume, from, to,
+                                                clock_now()),
+                         NULL);
+}
+
+PoolWatch step_watch(StepWatch *watch) {
+        return (PoolWatch){ .waiting = say_waiting,
+                            .selected = say_selected,
+                            .streaming = say_streaming,
+                            .data = watch };
+}
+
+/* ---- the journal ---- */
+
+bool step_journal_find(const StepCall *call, BuildStep **ret, GError **error) {
+        const RunSpec *spec = run_spec(call->run);
+        g_autoptr(GError) local = NULL;
+
+        *ret = NULL;
+        if (!spec->build_id)
+                return true;
+        *ret = build_step_find(spec->settings->store, spec->build_id, call->plan->id,
+                               call->attempt ? call->attempt : "", &local);
+        if (!local)
+                return true;
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+}
+
+bool step_journal_save(const StepCall *call, BuildStepState state, const PoolContainer *container,
+                       const Value *result, GError **error) {
+        const RunSpec *spec = run_spec(call->run);
+
+        if (!spec->build_id)
+                return true;
+        return build_step_save(
+                spec->settings->store, &spec->lease,
+                &(BuildStep){
+                        .build_id = spec->build_id,
+                        .plan_id = call->plan->id,
+                        .attempt = (char *) (call->attempt ? call->attempt : ""),
+                        .state = state,
+                        .worker = container ? (char *) pool_container_worker(container) : NULL,
+                        .handle = container ? (char *) pool_container_handle(container) : NULL,
+                        .started = clock_now(),
+                        .schema = BUILD_STEP_SCHEMA,
+                        .result = (Value *) result,
+                },
+                error);
+}
+
+bool step_journal_is_over(const BuildStep *step) {
+        return step && step->state >= BUILD_STEP_SUCCEEDED;
+}

@@ -1,0 +1,51 @@
+/* What all leaf steps share: how they end, their clock, their container's identity, their journal. */
+#pragma once
+
+#include "steps/step.h"
+
+/* Runs body and turns its error into what the step's end is: its error event is emitted, a deadline
+ * becomes a failure, and nothing is said when the build goes on elsewhere. */
+bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError **error);
+
+/* ---- the step's own timeout: runs from the moment a worker is chosen ---- */
+
+typedef struct {
+        Cancel *cancel; /* what the step waits with */
+        Cancel *alarm;  /* NULL: not started, or there is no timeout */
+        Duration after; /* 0: none */
+        uint64_t watch;
+} StepClock;
+
+/* text: the step's own timeout, "" or NULL: otherwise. ERROR_INVALID "parse timeout: …". */
+bool step_clock_init(StepClock *clock, const StepCall *call, const char *text, Duration otherwise,
+                     GError **error);
+void step_clock_start(StepClock *clock); /* again is fine */
+void step_clock_clear(StepClock *clock);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(StepClock, step_clock_clear)
+
+/* ---- the container ---- */
+
+ContainerOwner step_owner(const StepCall *call); /* text borrowed from the call */
+ContainerMetadata step_metadata(const StepCall *call, const char *type, const char *name,
+                                const char *working_directory);
+/* BUILD_…, ATC_EXTERNAL_URL (reference 04 §6). creator: a put that exposes who triggered. Returns
+ * new. */
+char **step_resource_environment(const StepCall *call, bool creator);
+
+/* A PoolWatch that emits the events and starts the clock; data lives as long as the watch. */
+typedef struct {
+        const StepCall *call;
+        StepClock *clock;
+        bool silent; /* a resumed step: its events are in the log already */
+} StepWatch;
+PoolWatch step_watch(StepWatch *watch);
+
+/* ---- the journal (design §3) ---- */
+
+/* Where an earlier run of this step on another life of the server left it. NULL without error:
+ * nowhere. Checks without a row have none. */
+bool step_journal_find(const StepCall *call, BuildStep **ret, GError **error);
+/* container may be NULL; result may be NULL: kept. Syncs nothing by itself: events first. */
+bool step_journal_save(const StepCall *call, BuildStepState state, const PoolContainer *container,
+                       const Value *result, GError **error);
+bool step_journal_is_over(const BuildStep *step); /* accepts NULL */
