@@ -18,8 +18,9 @@ typedef struct {
         const char *conninfo; /* PostgreSQL: libpq's connection string */
         size_t readers;       /* connections for db_read; 0: SQLite 4, PostgreSQL 16 */
         const char *encryption_key,
-                *old_encryption_key; /* 16 or 32 bytes; NULL: none (reference 08 D.6) */
-        bool no_migrate;             /* migrate command and tests only */
+                *old_encryption_key;   /* 16 or 32 bytes; NULL: none (reference 08 D.6) */
+        bool no_migrate;               /* migrate command and tests only */
+        const struct DbSchema *schema; /* tests only (db/schema.h); NULL: the program's own */
 } DbSpec;
 
 /*
@@ -38,7 +39,9 @@ int db_schema_version(const Db *db);
  * Runs fn in a transaction and commits. fn may run more than once: no I/O, no effect outside the
  * transaction but through `data`, which it must overwrite, not extend. When fn returns false, or
  * the commit fails for good, all is rolled back and the error is the caller's. Returns only after
- * the commit is durable.
+ * the commit is durable. ERROR_BUSY when it had to be run again too often; ERROR_UNAVAILABLE when
+ * PostgreSQL went away: if that was during the commit, nobody knows whether it happened. No
+ * closure inside a closure. With SQLite fn runs on the writer thread.
  */
 typedef bool (*DbFn)(DbTx *tx, void *data, GError **error);
 bool db_write(Db *db, DbFn fn, void *data, GError **error);
@@ -61,6 +64,7 @@ typedef struct {
         double number;
         const void *data;
         size_t length;
+        bool null; /* a NULL that keeps its kind */
 } DbArg;
 #define DB_INT(value_) ((DbArg){ .kind = DB_ARG_INT, .integer = (int64_t) (value_) })
 #define DB_BOOL(value_) ((DbArg){ .kind = DB_ARG_BOOL, .integer = (value_) ? 1 : 0 })
@@ -128,10 +132,12 @@ bool db_unseal(Db *db, const char *text, const char *nonce, char **ret,
  * in one table in db/sealed.c. */
 
 /* ---- notifications: sent with the commit, once per channel and payload of a batch ---- */
+#define DB_NOTIFY_BYTES_MAX 4000 /* channel and payload together; PostgreSQL's ceiling is 8000 */
+/* payload NULL is "". A channel is one line. */
 void db_notify(DbTx *tx, const char *channel, const char *payload);
 /* Called on the db's notifier thread after commits of this process and, with PostgreSQL, of others.
- * payload NULL: the connection was lost and came back, everything may have changed. fn must not
- * block. */
+ * channel "" and payload NULL: the connection was lost and came back, everything may have changed.
+ * fn must not block, and is called until db_close. */
 typedef void (*DbNotifyFn)(const char *channel, const char *payload, void *data);
 void db_listen(Db *db, DbNotifyFn fn, void *data);
 
