@@ -14,7 +14,7 @@
 #define ROWS_AT_ONCE 100
 
 const DbSealed db_sealed_columns[] = {
-        { "teams", "auth", "auth_nonce" },           { "signing_keys", "secret", "secret_nonce" },
+        { "teams", "auth", "auth_nonce" },           { "server_secrets", "secret", "secret_nonce" },
         { "pipelines", "config", "config_nonce" },   { "builds", "plan", "plan_nonce" },
         { "build_steps", "result", "result_nonce" },
 };
