@@ -1,0 +1,66 @@
+/* What container.c and containers.c share. */
+#pragma once
+
+#include "worker/oci/container.h"
+
+struct Container {
+        int references; /* atomic */
+        Containers *owner;
+        char *handle, *directory;
+        int directory_fd;
+        GardenContainerSpec spec; /* immutable once made */
+        bool full;                /* outside the user namespace */
+
+        Mutex lock; /* of all below */
+        Value *properties;
+        Shim *shim; /* NULL: dead */
+        int root;   /* the container's own root directory, while it lives */
+        int64_t pid, pid_start;
+        bool dead, destroying, listed;
+        uint32_t next_number;
+        GPtrArray *processes; /* of Process, oldest first */
+        int last_code;        /* -1: none ended */
+};
+
+struct Containers {
+        char *work_directory, *directory, *init;
+        Runtime *runtime;
+        Helper *helper;
+        Volumes *volumes;
+        Network *network;
+        int64_t max;
+        void (*changed)(void *data);
+        void *data;
+        CgroupHost cgroup;
+        Value *seccomp;
+        GPtrArray *devices;
+        SpecHost host;
+        ShimWatch *watch;
+        Mutex lock;
+        GHashTable *table; /* of handle to Container */
+};
+
+Container *container_new(Containers *owner, const char *handle);
+Container *container_ref(Container *container);
+char *container_path(const Container *container, const char *name); /* returns new */
+
+/* container.json. */
+bool container_save(Container *container, GError **error);
+bool container_load(Container *container, GError **error);
+
+/* Meets the shim of process 1, whose pidfd is taken; loads the processes first if they are an
+ * earlier worker's. */
+bool container_meet(Container *container, pid_t pid, int pidfd, GError **error);
+void container_load_processes(Container *container, Shim *shim);
+/* SIGKILL to all of it, and lets go of the shim. */
+bool container_kill(Container *container, GError **error);
+
+/* containers_create() and containers_destroy(), without the table. */
+bool container_build(Container *container, Cancel *cancel, GError **error);
+bool container_remove(Container *container, GError **error);
+/* Checks what was asked: upstream's texts. *ret_root is new: the path of the root file system. */
+bool container_check(const GardenContainerSpec *spec, char **ret_root, GError **error);
+/* When it was found on disk and lives: its volumes are in use. */
+void container_claim(Container *container);
+/* The field of /proc/PID/stat that tells two processes of one pid apart; 0: no such process. */
+int64_t pid_start_time(pid_t pid);

@@ -1,0 +1,292 @@
+#include "worker/oci/container_private.h"
+
+#include "base/files.h"
+#include "base/log.h"
+#include "worker/oci/capability.h"
+#include "worker/oci/seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- opening ---- */
+
+static void set_host(Containers *containers, const ContainersSpec *spec) {
+        containers->seccomp = spec->seccomp                        ? value_ref(spec->seccomp)
+                              : spec->mode == PRIVILEGED_FUSE_ONLY ? seccomp_fuse()
+                                                                   : seccomp_standard();
+        containers->devices = g_ptr_array_new_with_free_func(g_free);
+        for (guint i = 0; spec->devices && i < spec->devices->len; i++)
+                g_ptr_array_add(containers->devices, g_strdup(g_ptr_array_index(spec->devices, i)));
+        cgroup_detect("/sys/fs/cgroup", &containers->cgroup);
+        containers->host = (SpecHost){
+                .capabilities = capability_bounding(),
+                .cgroup = &containers->cgroup,
+                .mode = spec->mode,
+                .seccomp = containers->seccomp,
+                .devices = containers->devices,
+                .init = containers->init,
+                .user_namespace = spec->helper ? helper_user_namespace_path(spec->helper) : NULL,
+                .id_base = HELPER_ID_BASE,
+                .id_count = HELPER_ID_COUNT,
+        };
+}
+
+/* Meets what an earlier worker left; false: its process 1 is dead. */
+static bool meet_again(Container *container) {
+        g_autoptr(GError) error = NULL;
+        if (container->pid <= 1)
+                return false;
+        int pidfd = (int) syscall(SYS_pidfd_open, (pid_t) container->pid, 0);
+        if (pidfd < 0)
+                return false;
+        if (pid_start_time((pid_t) container->pid) != container->pid_start) {
+                fd_close(pidfd);
+                return false;
+        }
+        container_claim(container);
+        if (container_meet(container, (pid_t) container->pid, pidfd, &error))
+                return true;
+        log_error("containers", "meet-failed", error, "handle", container->handle);
+        return false;
+}
+
+static Container *find_on_disk(Containers *containers, const char *handle) {
+        g_autoptr(Container) container = container_new(containers, handle);
+        g_autoptr(GError) error = NULL;
+        container->directory_fd = open(container->directory,
+                                       O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (container->directory_fd < 0)
+                return NULL;
+        if (!container_load(container, &error)) {
+                /* Cut off before anything but the folder was there. */
+                log_error("containers", "load-failed", error, "handle", handle);
+                garden_container_spec_init(&container->spec);
+        } else if (meet_again(container)) {
+                container->listed = true;
+                return g_steal_pointer(&container);
+        }
+        container->dead = true;
+        container->listed = true;
+        container_load_processes(container, NULL);
+        return g_steal_pointer(&container);
+}
+
+static void find_all(Containers *containers) {
+        g_autoptr(GDir) entries = g_dir_open(containers->directory, 0, NULL);
+        g_autoptr(GPtrArray) alive = g_ptr_array_new();
+        for (const char *name; entries && (name = g_dir_read_name(entries));) {
+                Container *container = helper_id_valid(name) ? find_on_disk(containers, name)
+                                                             : NULL;
+                if (!container)
+                        continue;
+                g_hash_table_insert(containers->table, container->handle, container);
+                g_ptr_array_add(alive, container->handle);
+        }
+        if (containers->network)
+                network_keep(containers->network, (const char *const *) alive->pdata, alive->len);
+        if (alive->len > 0)
+                log_info("containers", "found", "count", LOG_INT(alive->len));
+}
+
+Containers *containers_open(const ContainersSpec *spec, GError **error) {
+        g_autofree char *directory = g_build_filename(spec->work_directory, "containers", NULL);
+        /* Each part of the way, or the runtime cannot pass it as the containers' root. */
+        if (!directory_make(directory, 0711, error))
+                return NULL;
+        if (access(spec->init, X_OK) < 0) {
+                error_set_errno(error, errno, "could not find init binary %s", spec->init);
+                return NULL;
+        }
+        prctl(PR_SET_CHILD_SUBREAPER, 1); /* process 1 of a container comes to us when runc ends */
+
+        Containers *containers = g_new0(Containers, 1);
+        containers->work_directory = g_strdup(spec->work_directory);
+        containers->directory = g_steal_pointer(&directory);
+        containers->init = g_strdup(spec->init);
+        containers->runtime = spec->runtime;
+        containers->helper = spec->helper;
+        containers->volumes = spec->volumes;
+        containers->network = spec->network;
+        containers->max = spec->max;
+        containers->changed = spec->changed;
+        containers->data = spec->data;
+        set_host(containers, spec);
+        mutex_init(&containers->lock);
+        containers->table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
+                                                  (GDestroyNotify) container_free);
+        containers->watch = shim_watch_start();
+        find_all(containers);
+        return containers;
+}
+
+static void leave(void *key, void *value, void *data) {
+        Container *container = value;
+        Shim *shim;
+        {
+                MUTEX_SCOPE(&container->lock);
+                shim = container->shim;
+        }
+        if (!shim)
+                return;
+        shim_close(shim);
+        MUTEX_SCOPE(&container->lock);
+        g_clear_pointer(&container->shim, shim_free);
+}
+
+void containers_free(Containers *containers) {
+        if (!containers)
+                return;
+        g_hash_table_foreach(containers->table, leave, NULL);
+        shim_watch_stop(containers->watch);
+        g_hash_table_destroy(containers->table);
+        mutex_destroy(&containers->lock);
+        cgroup_host_clear(&containers->cgroup);
+        value_free(containers->seccomp);
+        g_ptr_array_unref(containers->devices);
+        g_free(containers->work_directory);
+        g_free(containers->directory);
+        g_free(containers->init);
+        g_free(containers);
+}
+
+const CgroupHost *containers_cgroup(const Containers *containers) {
+        return &containers->cgroup;
+}
+
+/* ---- the table ---- */
+
+static void tell_changed(Containers *containers) {
+        if (containers->changed)
+                containers->changed(containers->data);
+}
+
+/* Takes the place of the handle, so that nobody else makes it meanwhile. Returns it referenced. */
+static Container *reserve(Containers *containers, const char *handle, GError **error) {
+        MUTEX_SCOPE(&containers->lock);
+        if (g_hash_table_contains(containers->table, handle)) {
+                g_set_error(error, ERROR, ERROR_EXISTS,
+                            "new container: container \"%s\": already exists", handle);
+                return NULL;
+        }
+        if (containers->max > 0 &&
+            g_hash_table_size(containers->table) >= (guint) containers->max) {
+                g_set_error(error, ERROR, ERROR_LIMIT,
+                            "new container: checking container capacity: max containers reached");
+                return NULL;
+        }
+        Container *container = container_new(containers, handle);
+        g_hash_table_insert(containers->table, container->handle, container);
+        return container_ref(container);
+}
+
+static void forget(Containers *containers, Container *container) {
+        MUTEX_SCOPE(&containers->lock);
+        g_hash_table_remove(containers->table, container->handle);
+}
+
+bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
+                       char **ret_handle, GError **error) {
+        g_autofree char *root = NULL;
+        if (!container_check(spec, &root, error)) {
+                g_prefix_error(error, "new container: ");
+                return false;
+        }
+        g_autoptr(Container) container = reserve(containers, spec->handle, error);
+        if (!container)
+                return false;
+        g_autoptr(Value) copy = garden_container_spec_value(spec);
+        bool made = garden_container_spec_parse(copy, &container->spec, error);
+        container->full = spec_is_full(&containers->host, spec->privileged);
+        if (spec->properties) {
+                value_free(container->properties);
+                container->properties = value_copy(spec->properties);
+        }
+        if (!made || !container_build(container, cancel, error)) {
+                g_autoptr(GError) failure = NULL;
+                if (!container_remove(container, &failure))
+                        log_error("containers", "undo-failed", failure, "handle", spec->handle);
+                forget(containers, container);
+                return false;
+        }
+        {
+                MUTEX_SCOPE(&container->lock);
+                container->listed = true;
+        }
+        *ret_handle = g_strdup(container->handle);
+        tell_changed(containers);
+        return true;
+}
+
+static bool matches(Container *container, const Value *filter) {
+        MUTEX_SCOPE(&container->lock);
+        if (!container->listed)
+                return false;
+        for (size_t i = 0; i < value_length(filter); i++) {
+                const char *have = value_get_string(container->properties, value_key_at(filter, i),
+                                                    NULL);
+                const char *want = value_text(value_at(filter, i));
+                if (!have || !want || !g_str_equal(have, want))
+                        return false;
+        }
+        return true;
+}
+
+static int by_text(gconstpointer a, gconstpointer b) {
+        return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+GPtrArray *containers_list(Containers *containers, const Value *filter) {
+        GPtrArray *handles = g_ptr_array_new_with_free_func(g_free);
+        GHashTableIter iterator;
+        void *value;
+        MUTEX_SCOPE(&containers->lock);
+        g_hash_table_iter_init(&iterator, containers->table);
+        while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+                Container *container = value;
+                if (matches(container, filter))
+                        g_ptr_array_add(handles, g_strdup(container->handle));
+        }
+        g_ptr_array_sort(handles, by_text);
+        return handles;
+}
+
+Container *containers_get(Containers *containers, const char *handle, GError **error) {
+        MUTEX_SCOPE(&containers->lock);
+        Container *container = g_hash_table_lookup(containers->table, handle);
+        bool listed = false;
+        if (container) {
+                MUTEX_SCOPE(&container->lock);
+                listed = container->listed;
+        }
+        if (listed)
+                return container_ref(container);
+        g_set_error(error, ERROR, ERROR_NOT_FOUND, "unknown handle: %s", handle);
+        return NULL;
+}
+
+bool containers_destroy(Containers *containers, const char *handle, GError **error) {
+        g_autoptr(Container) container = containers_get(containers, handle, error);
+        if (!container)
+                return false;
+        {
+                MUTEX_SCOPE(&container->lock);
+                if (container->destroying) {
+                        g_set_error(error, ERROR, ERROR_BUSY, "container already being destroyed");
+                        return false;
+                }
+                container->destroying = true;
+        }
+        if (!container_remove(container, error)) {
+                MUTEX_SCOPE(&container->lock);
+                container->destroying = false; /* the next sweep tries again */
+                return false;
+        }
+        forget(containers, container);
+        tell_changed(containers);
+        return true;
+}
