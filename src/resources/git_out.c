@@ -157,7 +157,7 @@ static PushResult push(Put *put, const char *what) {
                 git_say("%s", failure->message);
                 return PUSH_FAILED;
         }
-        git_say("%s%s", result.output, result.error);
+        git_say("%s%s", result.output, g_strchomp(result.error));
         if (result.status == 0)
                 return PUSH_DONE;
         return is_rejection(result.error) ? PUSH_REJECTED : PUSH_FAILED;
