@@ -95,14 +95,18 @@ static GArray *walk_back(const int32_t *lengths, char **before, size_t i, char *
 }
 
 static void put_diff(Output *output, const char *before, const char *after) {
-        g_auto(GStrv) old = g_strsplit(before, "\n", -1);
-        g_auto(GStrv) new = g_strsplit(after, "\n", -1);
+        g_auto(GStrv) old_lines = g_strsplit(before, "\n", -1);
+        g_auto(GStrv) new_lines = g_strsplit(after, "\n", -1);
+        char **old = old_lines, **new = new_lines;
+        for (; *old && *new &&g_str_equal(*old, *new); old++, new ++)
+                put_line(output, ' ', *old);
+
         size_t old_count = g_strv_length(old), new_count = g_strv_length(new);
-        if ((old_count + 1) > CELLS_MAX / (new_count + 1)) {
-                for (char **line = old; *line; line++)
-                        put_line(output, '-', *line);
-                for (char **line = new; *line; line++)
-                        put_line(output, '+', *line);
+        if (old_count + 1 > CELLS_MAX / (new_count + 1)) {
+                for (; *old; old++)
+                        put_line(output, '-', *old);
+                for (; *new; new ++)
+                        put_line(output, '+', *new);
                 return;
         }
         g_autofree int32_t *lengths = g_new0(int32_t, (old_count + 1) * (new_count + 1));

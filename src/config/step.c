@@ -124,8 +124,9 @@ static const Field timeout_fields[] = { { "timeout", F(StepConfig, duration), &c
 static const Field try_fields[] = { { "try", F(StepConfig, step), &codec_step_always } };
 static const Field do_fields[] = { { "do", F(StepConfig, steps), &codec_steps } };
 
+static const Codec codec_steps_omit; /* left out when empty */
 static const Field parallel_fields[] = {
-        { "steps", F(StepConfig, steps), &codec_steps },
+        { "steps", F(StepConfig, steps), &codec_steps_omit },
         { "limit", F(StepConfig, limit), &codec_int },
         { "fail_fast", F(StepConfig, fail_fast), &codec_bool },
 };
@@ -348,7 +349,13 @@ static Value *steps_encode(const Field *field, const void *data) {
         return list;
 }
 
+static Value *steps_encode_omit(const Field *field, const void *data) {
+        const GPtrArray *steps = *(GPtrArray *const *) data;
+        return steps && steps->len > 0 ? steps_encode(field, data) : NULL;
+}
+
 const Codec codec_steps = { steps_decode, steps_encode, steps_clear, NULL };
+static const Codec codec_steps_omit = { steps_decode, steps_encode_omit, steps_clear, NULL };
 
 StepConfig *step_config_from_value(const Value *value, GError **error) {
         g_auto(Decoder) decoder;

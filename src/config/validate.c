@@ -141,7 +141,7 @@ static void validate_resources(const PipelineConfig *config, ConfigFindings *fin
         }
         for (size_t i = 0; i < config->resources->len; i++) {
                 const ResourceConfig *resource = g_ptr_array_index(config->resources, i);
-                if (*resource->name && !g_hash_table_contains(used, resource->name))
+                if (!g_hash_table_contains(used, resource->name))
                         section_add(&lines, "resource '%s' is not used", resource->name);
         }
         section_finish(&lines, "resources", findings);
@@ -244,7 +244,8 @@ static void validate_display(const PipelineConfig *config, ConfigFindings *findi
         g_autofree char *scheme = g_uri_parse_scheme(image);
         if (url_broken(image))
                 section_add(&lines, "background_image is not a valid URL: %s", image);
-        else if (scheme && !g_str_equal(scheme, "http") && !g_str_equal(scheme, "https"))
+        else if (scheme && g_ascii_strcasecmp(scheme, "http") != 0 &&
+                 g_ascii_strcasecmp(scheme, "https") != 0)
                 section_add(&lines,
                             "background_image scheme must be either http, https or relative");
         section_finish(&lines, "display config", findings);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "config/var_scan.h"
 
 /* ---- numbers and kinds ---- */
@@ -155,14 +156,13 @@ static Value *interpolate_text(Walk *walk, const Value *original, GError **error
 
 static Value *interpolate(Walk *walk, const Value *value, GError **error);
 
-/* What a key becomes: text, or what YAML would make of a scalar in its place. Returns new. */
-static char *interpolate_key(Walk *walk, const char *key, GError **error) {
-        if (!strstr(key, "(("))
-                return g_strdup(key);
+/*
+ * What a key becomes: text, or what YAML would make of a scalar in its place. Returns new. A null key is refused with
+ * the text that upstream's next reading of the document would end in.
+ */
+static char *interpolate_key(Walk *walk, const char *key, const Value *item, GError **error) {
         g_autoptr(Value) text = value_string(key);
         g_autoptr(Value) value = interpolate_text(walk, text, error);
-        if (!value)
-                return NULL;
         switch (value_kind(value)) {
         case VALUE_STRING:
         case VALUE_NUMBER:
@@ -170,7 +170,15 @@ static char *interpolate_key(Walk *walk, const char *key, GError **error) {
         case VALUE_BOOL:
                 return g_strdup(value_as_bool(value) ? "true" : "false");
         case VALUE_NULL:
-                return g_strdup("null");
+                if (value) {
+                        g_autofree char *shown = json_write(item, JSON_NO_HTML, NULL);
+                        g_set_error(
+                                error, ERROR, ERROR_INVALID,
+                                "error converting YAML to JSON: unsupported map key of type: %%!s(<nil>), key: "
+                                "<nil>, value: %s",
+                                shown);
+                }
+                return NULL;
         default:
                 g_set_error(error, ERROR, ERROR_INVALID, "cannot use a %s as a map key: %s",
                             value_is(value, VALUE_LIST) ? "list" : "map", key);
@@ -178,20 +186,28 @@ static char *interpolate_key(Walk *walk, const char *key, GError **error) {
         }
 }
 
+/* Keys that hold vars come after the others: where two become the same, theirs is the value. */
 static Value *interpolate_map(Walk *walk, const Value *map, GError **error) {
         g_autoptr(Value) sorted = value_sorted(map);
         g_autoptr(Value) result = value_map();
-        for (size_t i = 0; i < value_length(sorted); i++) {
-                Value *item = interpolate(walk, value_at(sorted, i), error);
-                if (!item)
-                        return NULL;
-                g_autofree char *key = interpolate_key(walk, value_key_at(sorted, i), error);
-                if (!key) {
-                        value_free(item);
-                        return NULL;
+        for (int pass = 0; pass < 2; pass++)
+                for (size_t i = 0; i < value_length(sorted); i++) {
+                        const char *plain = value_key_at(sorted, i);
+                        size_t length = value_key_length_at(sorted, i);
+                        if ((strstr(plain, "((") != NULL) != (pass == 1))
+                                continue;
+                        g_autoptr(Value) item = interpolate(walk, value_at(sorted, i), error);
+                        if (!item)
+                                return NULL;
+                        if (pass == 0) {
+                                value_map_set_sized(result, plain, length, g_steal_pointer(&item));
+                                continue;
+                        }
+                        g_autofree char *key = interpolate_key(walk, plain, item, error);
+                        if (!key)
+                                return NULL;
+                        value_map_set(result, key, g_steal_pointer(&item));
                 }
-                value_map_set(result, key, item);
-        }
         return value_sorted(result);
 }
 
