@@ -23,7 +23,6 @@ void engine_free(Engine *engine, Duration grace);
 typedef struct {
         size_t running, queued;
         uint64_t started, succeeded, failed, errored, aborted; /* since start */
-        Duration slowest_start; /* build started → first step, of the last minute */
 } EngineStats;
 void engine_stats(Engine *engine, EngineStats *ret);
 
