@@ -288,7 +288,7 @@ static const RefFile ref_files[] = {
         { "author_date", .format = "%ai", .line = true },
         { "committer", .format = "%ae" },
         { "committer_name", .format = "%an" },
-        { "commit_message", .format = "%B", .line = true },
+        { "commit_message", .format = "%B" },
         { "commit_timestamp", .format = "%cd", .line = true },
 };
 

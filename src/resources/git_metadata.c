@@ -79,8 +79,8 @@ static bool add_message(GitRun *run, Value *list, GError **error) {
         size_t length = MIN(strlen(message), MESSAGE_LIMIT);
         while (length < strlen(message) && length > 0 && (message[length] & 0xc0) == 0x80)
                 length--; /* not in the middle of a character */
-        g_autofree char *text = g_strdup_printf("%.*s\n", (int) length, message);
-        add(list, "message", text, "message");
+        message[length] = '\0';
+        add(list, "message", message, "message");
         return true;
 }
 

@@ -228,7 +228,7 @@ static void gets_a_commit_and_writes_what_tasks_read(void) {
         g_assert_cmpstr(
                 files, ==,
                 "five\nthree\nv2\nv2\nmain\nother,v2\ngit\n2023-11-14 22:13:25 +0000\ngit@localhost\ngit\n"
-                "five\n\n2023-11-14 22:13:25 +0000\nXXX");
+                "five\n2023-11-14 22:13:25 +0000\nbcc2a69");
         const Value *metadata = value_get(answer, "metadata");
         static const char *const names[] = { "commit",         "author", "author_date", "committer",
                                              "committer_date", "branch", "tags",        "message" };
@@ -245,9 +245,11 @@ typedef struct {
 } GetCase;
 
 static const GetCase get_rows[] = {
+        { "{'source':{'uri':'$R','branch':'main'},'version':{'ref':'v2'},'params':{'depth':'1'}}",
+          "cd get; git rev-parse --is-shallow-repository; git log --format=%s", "true\nfive" },
         { "{'source':{'uri':'$R','branch':'main'},'version':{'ref':'v1'},'params':{'depth':1}}",
           "cd get; git rev-parse --is-shallow-repository; git log -1 --format=%s; cat .git/tags",
-          "true\ntwo\nv1" },
+          "false\ntwo\nv1" },
         { "{'source':{'uri':'$R'},'params':{'clean_tags':true}}", "git -C get tag", "" },
         { "{'source':{'uri':'$R'},'params':{'fetch_tags':false}}", "git -C get tag", "" },
         { "{'source':{'uri':'$R','branch':'main'},'params':{'fetch':['side']}}",
