@@ -4,16 +4,12 @@
 
 #include <string.h>
 
-static const DbDriver *const drivers[] = { &sqlite_driver, NULL }; /* by DbKind */
+static const DbDriver *const drivers[] = { &sqlite_driver, &postgres_driver }; /* by DbKind */
 
 Db *db_open(const DbSpec *spec, GError **error) {
         const DbSchema standard = { db_migrations, db_migration_count, db_sealed_columns,
                                     db_sealed_count };
         const DbSchema *schema = spec->schema ? spec->schema : &standard;
-        if (!drivers[spec->kind]) {
-                g_set_error_literal(error, ERROR, ERROR_UNSUPPORTED, "database kind");
-                return NULL;
-        }
         g_autoptr(Db) db = g_new0(Db, 1);
         db->driver = drivers[spec->kind];
         db->kind = spec->kind;

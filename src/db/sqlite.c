@@ -64,7 +64,12 @@ static bool run_request(Sqlite *sqlite, Request *request) {
                 bool ok = tx_run(&tx, request->fn, request->data, &request->failure);
                 if (sqlite3_get_autocommit(writer->handle))
                         return false; /* a full disk and its like roll everything back */
-                bool again = ok && attempt < RETRIES_MAX && fault_here("db-retry");
+                bool again = ok && fault_here("db-retry");
+                if (again && attempt == RETRIES_MAX) {
+                        g_set_error_literal(&request->failure, ERROR, ERROR_BUSY,
+                                            "database: injected conflict");
+                        ok = again = false;
+                }
                 if ((!ok || again) && !connection_do(writer, "ROLLBACK TO closure", NULL))
                         return false;
                 if (!connection_do(writer, "RELEASE closure", ok ? &request->failure : NULL))
