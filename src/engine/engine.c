@@ -166,22 +166,23 @@ static void running_free(Running *running) {
 static void build_thread(void *data) {
         Running *running = data;
         Engine *engine = running->engine;
+        Store *store = engine->spec.settings->store;
         g_autoptr(GError) error = NULL;
 
         if (!run_build(running, &error) && !error_is(error, ERROR_STALE))
                 log_error("engine", "build-failed-to-run", error, "build",
                           LOG_INT(running->lease.build_id));
-        build_lease_release(engine->spec.settings->store, &running->lease, NULL);
+        build_lease_release(store, &running->lease, NULL);
 
         mutex_lock(&engine->mutex);
+        bool was_full = engine->stats.queued > 0;
         g_hash_table_remove(engine->running, &running->lease.build_id);
         engine->stats.running = g_hash_table_size(engine->running);
-        bool was_full = engine->stats.queued > 0;
         running_free(running);
-        if (was_full)
-                notify_send(engine->spec.settings->store, NOTIFY_BUILD_STARTED, 0, NULL);
         condition_broadcast(&engine->ended);
-        mutex_unlock(&engine->mutex);
+        mutex_unlock(&engine->mutex); /* the engine may be gone from here on */
+        if (was_full)
+                notify_send(store, NOTIFY_BUILD_STARTED, 0, NULL);
 }
 
 /* ---- taking builds up ---- */

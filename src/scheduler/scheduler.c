@@ -1,0 +1,146 @@
+#include "scheduler/scheduler.h"
+
+#include "base/log.h"
+#include "base/thread.h"
+#include "scheduler/pass.h"
+
+#define THREADS 4
+#define SAFETY (10 * DURATION_SECOND)
+#define BUCKET_LEASE (30 * DURATION_SECOND)
+#define BUCKET_RENEW (10 * DURATION_SECOND)
+
+struct Scheduler {
+        SchedulerSpec spec;
+        char *node;
+        Subscription *subscription;
+        Cancel *cancel;
+        ThreadPool *pool;
+        Thread *loop;
+        Mutex mutex;
+        GHashTable *running; /* of job ids: one pass at a time for each */
+        GHashTable *again;   /* of those: what was asked for while they ran */
+};
+
+typedef struct {
+        Scheduler *scheduler;
+        int64_t job_id;
+} Work;
+
+static bool has(GHashTable *set, int64_t id) {
+        return g_hash_table_contains(set, &id);
+}
+
+static void add(GHashTable *set, int64_t id) {
+        g_hash_table_add(set, g_memdup2(&id, sizeof id));
+}
+
+bool scheduler_pass(Scheduler *scheduler, int64_t job_id, GError **error) {
+        bool again;
+
+        return pass_run(&scheduler->spec, job_id, &again, error);
+}
+
+static void run_work(void *data) {
+        g_autofree Work *work = data;
+        Scheduler *scheduler = work->scheduler;
+
+        for (bool again = true; again;) {
+                g_autoptr(GError) error = NULL;
+                if (!cancel_fired(scheduler->cancel) &&
+                    !scheduler_pass(scheduler, work->job_id, &error) &&
+                    !error_is(error, ERROR_NOT_FOUND))
+                        log_error("scheduler", "pass-failed", error, "job", LOG_INT(work->job_id));
+                MUTEX_SCOPE(&scheduler->mutex);
+                again = g_hash_table_remove(scheduler->again, &work->job_id) &&
+                        !cancel_fired(scheduler->cancel);
+                if (!again)
+                        g_hash_table_remove(scheduler->running, &work->job_id);
+        }
+}
+
+static void dispatch(Scheduler *scheduler, int64_t job_id) {
+        MUTEX_SCOPE(&scheduler->mutex);
+        if (has(scheduler->running, job_id)) {
+                add(scheduler->again, job_id);
+                return;
+        }
+        Work *work = g_new0(Work, 1);
+        *work = (Work){ scheduler, job_id };
+        add(scheduler->running, job_id);
+        thread_pool_push(scheduler->pool, run_work, work);
+}
+
+static void dispatch_due(Scheduler *scheduler, uint64_t buckets) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GArray) due = job_list_due(scheduler->spec.store, buckets, &error);
+
+        if (!due) {
+                log_error("scheduler", "list-jobs-failed", error);
+                return;
+        }
+        for (size_t i = 0; i < due->len; i++)
+                dispatch(scheduler, g_array_index(due, int64_t, i));
+}
+
+static void renew(Scheduler *scheduler, uint64_t *buckets) {
+        g_autoptr(GError) error = NULL;
+
+        if (lease_bucket_renew(scheduler->spec.store, LEASE_SCHEDULING, scheduler->node,
+                               BUCKET_LEASE, buckets, &error))
+                return;
+        *buckets = 0;
+        log_error("scheduler", "renew-failed", error);
+}
+
+static void run_loop(void *data) {
+        Scheduler *scheduler = data;
+        uint64_t buckets = 0;
+        Duration renewal = 0;
+
+        for (;;) {
+                if (clock_monotonic() >= renewal) {
+                        renew(scheduler, &buckets);
+                        renewal = clock_monotonic() + BUCKET_RENEW;
+                }
+                dispatch_due(scheduler, buckets);
+                Duration until = MIN(renewal, clock_monotonic() + scheduler->spec.safety);
+                if (!subscription_wait(scheduler->subscription, until, scheduler->cancel, NULL,
+                                       NULL))
+                        return;
+        }
+}
+
+Scheduler *scheduler_new(const SchedulerSpec *spec) {
+        /* A check's end may be what a pending build waits for. */
+        static const SubscriptionTopic topics[] = { { NOTIFY_JOB_SCHEDULE, 0 },
+                                                    { NOTIFY_CHECKED, 0 } };
+        Scheduler *scheduler = g_new0(Scheduler, 1);
+
+        scheduler->spec = *spec;
+        scheduler->node = g_strdup(spec->node);
+        if (scheduler->spec.safety == 0)
+                scheduler->spec.safety = SAFETY;
+        mutex_init(&scheduler->mutex);
+        scheduler->running = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+        scheduler->again = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+        scheduler->cancel = cancel_new(NULL);
+        scheduler->subscription = subscription_new(spec->store, topics, G_N_ELEMENTS(topics));
+        scheduler->pool = thread_pool_new("scheduler", spec->threads ? spec->threads : THREADS);
+        scheduler->loop = thread_start("schedule-loop", run_loop, scheduler);
+        return scheduler;
+}
+
+void scheduler_free(Scheduler *scheduler) {
+        if (!scheduler)
+                return;
+        cancel_fire(scheduler->cancel, CANCEL_SHUTDOWN);
+        thread_join(scheduler->loop);
+        thread_pool_free(scheduler->pool);
+        subscription_free(scheduler->subscription);
+        cancel_free(scheduler->cancel);
+        g_hash_table_unref(scheduler->running);
+        g_hash_table_unref(scheduler->again);
+        mutex_destroy(&scheduler->mutex);
+        g_free(scheduler->node);
+        g_free(scheduler);
+}
