@@ -100,8 +100,10 @@ typedef struct {
         int directory; /* with no layers: an open directory of the host, to PACK */
         const char *path;
         VolumeEncoding encoding;
-        bool devices;         /* UNPACK: device nodes are made; else they fail the job */
-        bool follow_symlinks; /* PACK a host directory: what links name, as cp -L */
+        bool devices;   /* UNPACK: device nodes are made; else they fail the job */
+        bool any_owner; /* UNPACK: every owner is kept; else those beyond the range become nobody's */
+        bool follow_symlinks;  /* PACK a host directory: what links name, as cp -L */
+        uint64_t disk_reserve; /* UNPACK: bytes left free, else ERROR_LIMIT */
         uid_t uid;
         gid_t gid;
         int fd; /* of the stream, borrowed; -1: none */
