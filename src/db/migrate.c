@@ -16,8 +16,17 @@ static const char bootstrap_sql[] = "CREATE TABLE IF NOT EXISTS weir_schema ("
                                     " value TEXT NOT NULL,"
                                     " nonce TEXT);";
 
+/* Only one web node at a time; the others find it done. */
+static bool take_turn(DbTx *tx, GError **error) {
+        g_autoptr(DbRows) rows = tx->db->kind == DB_POSTGRES
+                                         ? db_query(tx, error, "SELECT pg_advisory_xact_lock($1)",
+                                                    DB_INT(0x77656972))
+                                         : db_query(tx, error, "SELECT 1");
+        return rows != NULL;
+}
+
 static bool bootstrap(DbTx *tx, void *data, GError **error) {
-        return tx->db->driver->script(tx, bootstrap_sql, error);
+        return take_turn(tx, error) && tx->db->driver->script(tx, bootstrap_sql, error);
 }
 
 /* Whether there is a database of ours at all: a table that is missing would be an error. */
@@ -49,15 +58,6 @@ typedef struct {
         const DbMigration *migration;
         int64_t version; /* it leads to */
 } Step;
-
-/* Only one web node at a time; the others find it done. */
-static bool take_turn(DbTx *tx, GError **error) {
-        g_autoptr(DbRows) rows = tx->db->kind == DB_POSTGRES
-                                         ? db_query(tx, error, "SELECT pg_advisory_xact_lock($1)",
-                                                    DB_INT(0x77656972))
-                                         : db_query(tx, error, "SELECT 1");
-        return rows != NULL;
-}
 
 static bool apply(DbTx *tx, void *data, GError **error) {
         const Step *step = data;
@@ -113,7 +113,7 @@ bool migrate(Db *db, const DbSchema *schema, bool only_look, GError **error) {
                 return true;
         if (version > 0 && version < newest && !db->driver->keep_copy(db, newest, error))
                 return false;
-        if (!db_write(db, bootstrap, NULL, error))
+        if (version == 0 && !db_write(db, bootstrap, NULL, error))
                 return false;
         while (db->version < newest)
                 if (!advance(db, schema, error))
