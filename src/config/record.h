@@ -33,6 +33,7 @@ void decoder_fail(Decoder *decoder, const char *format, ...) G_GNUC_PRINTF(2, 3)
 /* Takes error. */
 void decoder_fail_error(Decoder *decoder, GError *error);
 void decoder_fail_type(Decoder *decoder, const Value *value, const char *wanted);
+void decoder_fail_found(Decoder *decoder, const char *found, const char *wanted);
 /* The error's text: "json: cannot unmarshal …". Returns new; NULL when nothing failed. */
 char *decoder_message(const Decoder *decoder);
 /* False with ERROR_INVALID when something failed. */
