@@ -12,7 +12,7 @@ typedef struct {
         const StepSettings *settings; /* borrowed */
         const char *node;             /* this web node's name in bucket leases */
         size_t threads;               /* checks at once; 0: 32 */
-        double checks_per_second;     /* 0: as reference 05 §2.1 (resources ÷ interval, at least 1); negative: unlimited */
+        double checks_per_second; /* 0: as reference 05 §2.1 (resources ÷ interval, at least 1); negative: unlimited */
 } CheckerSpec;
 
 /* Starts the clock wheel of due resources; woken by the store when pipelines, pins or workers change. */
