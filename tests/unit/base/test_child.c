@@ -109,7 +109,7 @@ static void signals_are_reset(void) {
         sigaddset(&one, SIGUSR2);
         pthread_sigmask(SIG_BLOCK, &one, NULL);
         g_auto(ChildResult) result = { 0 };
-        run(&SHELL("grep -E '^Sig(Blk|Ign)' /proc/$$/status"), NULL, &result);
+        run(&SHELL("exec grep -E '^Sig(Blk|Ign)' /proc/self/status"), NULL, &result);
         pthread_sigmask(SIG_UNBLOCK, &one, NULL);
         signal(SIGUSR1, SIG_DFL);
         g_assert_cmpstr(result.output, ==,
