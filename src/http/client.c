@@ -409,8 +409,9 @@ static bool drive(Transfer *transfer, Cancel *cancel, GError **error) {
                 }
                 CURLMsg *message = running == 0 ? curl_multi_info_read(transfer->multi, &left)
                                                 : NULL;
+                /* curl takes a header that breaks off for a whole one. */
                 if (message && message->data.result == CURLE_OK)
-                        return true;
+                        return transfer->head_told || fail(transfer, CURLE_PARTIAL_FILE, error);
                 if (message)
                         return fail(transfer, message->data.result, error);
                 if (response_is_late(transfer, error))

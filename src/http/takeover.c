@@ -317,7 +317,8 @@ static bool parse_head(const char *text, HttpReply *ret, GError **error) {
 static bool read_head(Wire *wire, HttpReply *ret, GError **error) {
         for (;;) {
                 GByteArray *input = wire->input;
-                const char *end = memmem(input->data, input->len, "\r\n\r\n", 4);
+                const char *end = input->len ? memmem(input->data, input->len, "\r\n\r\n", 4)
+                                             : NULL;
                 if (end) {
                         size_t length = (size_t) (end + 4 - (const char *) input->data);
                         g_autofree char *text = g_strndup((const char *) input->data, length - 2);

@@ -113,13 +113,18 @@ void connection_gone(Connection *connection, CancelReason reason) {
         cancel_free(cancel);
 }
 
+/* Under the mutex. */
+static void drop_output(Connection *connection) {
+        atomic_sub(&connection->server->queued_bytes, connection->queued);
+        connection->queued = 0;
+        buffers_clear(&connection->pending);
+}
+
 /* Under the mutex: ends what handlers and streams wait for. */
 static void end_exchange(Connection *connection) {
         Exchange *exchange = &connection->exchange;
         connection->closed = true;
-        atomic_sub(&connection->server->queued_bytes, connection->queued);
-        connection->queued = 0;
-        buffers_clear(&connection->pending);
+        drop_output(connection);
         if (exchange->body_state == BODY_OPEN)
                 exchange->body_state = BODY_CUT;
         if (exchange->is_stream)
@@ -137,7 +142,9 @@ static void leave_loop(Connection *connection) {
 static void hand_over(Connection *connection) {
         leave_loop(connection);
         connection->phase = PHASE_HIJACKED;
+        buffers_clear(&connection->sending);
         mutex_lock(&connection->mutex);
+        drop_output(connection); /* there is some only when the peer is gone */
         connection->hijacked = true;
         condition_broadcast(&connection->changed);
         mutex_unlock(&connection->mutex);

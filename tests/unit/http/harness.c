@@ -198,19 +198,28 @@ void harness_wait(Harness *harness, const unsigned *counter, unsigned least) {
 }
 
 /* The server tells nobody when a connection is gone, so this looks every millisecond. */
-void harness_wait_idle(Harness *harness) {
+void harness_wait_connections(Harness *harness, uint64_t number) {
         Duration deadline = clock_monotonic() + PATIENCE;
         for (;;) {
                 HttpServerStats stats;
                 http_server_stats(harness->server, &stats);
-                if (stats.connections == 0)
+                if (stats.connections == number)
                         return;
                 g_assert_cmpint(clock_monotonic(), <, deadline);
                 poll(NULL, 0, 1);
         }
 }
 
-int raw_connect(const Harness *harness) {
+int raw_socket(const Harness *harness) {
+        int family = harness->spec.unix_path ? AF_UNIX : AF_INET;
+        int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct timeval patience = { .tv_sec = 20 };
+        g_assert_cmpint(fd, >=, 0);
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        return fd;
+}
+
+void raw_connect_socket(const Harness *harness, int fd) {
         union {
                 struct sockaddr any;
                 struct sockaddr_in v4;
@@ -227,11 +236,12 @@ int raw_connect(const Harness *harness) {
                 address.v4.sin_port = htons(http_server_port(harness->server));
                 address.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         }
-        int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        g_assert_cmpint(fd, >=, 0);
-        struct timeval patience = { .tv_sec = 20 };
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         g_assert_cmpint(connect(fd, &address.any, length), ==, 0);
+}
+
+int raw_connect(const Harness *harness) {
+        int fd = raw_socket(harness);
+        raw_connect_socket(harness, fd);
         return fd;
 }
 

@@ -22,9 +22,14 @@ void harness_free(Harness *harness);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Harness, harness_free)
 /* Waits until *counter (of harness) is at least `least`; fails the test after 10 s. */
 void harness_wait(Harness *harness, const unsigned *counter, unsigned least);
-/* Waits until the server has no connection any more. */
-void harness_wait_idle(Harness *harness);
+/* Waits until the server has exactly so many connections. */
+void harness_wait_connections(Harness *harness, uint64_t number);
+static inline void harness_wait_idle(Harness *harness) {
+        harness_wait_connections(harness, 0);
+}
 
+int raw_socket(const Harness *harness);
+void raw_connect_socket(const Harness *harness, int fd);
 int raw_connect(const Harness *harness);
 void raw_send(int fd, const char *text);
 void raw_send_bytes(int fd, const void *bytes, size_t length);
