@@ -190,7 +190,8 @@ PipelineConfig *pipeline_config_from_value(const Value *value, PipelineConfigMod
 
 PipelineConfig *pipeline_config_parse(const char *text, size_t length, PipelineConfigMode mode,
                                       GError **error) {
-        g_autoptr(Value) value = yaml_parse(text, length, NULL, YAML_DEFAULT, error);
+        YamlFlags flags = mode == PIPELINE_CONFIG_STRICT ? YAML_STRICT_KEYS : YAML_DEFAULT;
+        g_autoptr(Value) value = yaml_parse(text, length, NULL, flags, error);
         return value ? pipeline_config_from_value(value, mode, error) : NULL;
 }
 

@@ -1,27 +1,67 @@
 #include "config/record.h"
 
+static void fault_clear(DecodeFault *fault) {
+        g_free(fault->message);
+        g_free(fault->found);
+        g_free(fault->wanted);
+        g_free(fault->where);
+        *fault = (DecodeFault){};
+}
+
 void decoder_init(Decoder *decoder) {
         *decoder = (Decoder){ .path = g_string_new(NULL) };
 }
 
 void decoder_clear(Decoder *decoder) {
-        g_free(decoder->message);
-        g_free(decoder->found);
-        g_free(decoder->wanted);
-        g_free(decoder->where);
+        fault_clear(&decoder->fault);
         if (decoder->path)
                 g_string_free(decoder->path, TRUE);
         *decoder = (Decoder){};
 }
 
+static char *format_text(const char *format, va_list arguments) G_GNUC_PRINTF(1, 0);
+
+static char *format_text(const char *format, va_list arguments) {
+        return g_strdup_vprintf(format, arguments);
+}
+
 void decoder_fail(Decoder *decoder, const char *format, ...) {
+        if (decoder->stopped)
+                return;
+        va_list arguments;
+        va_start(arguments, format);
+        char *message = format_text(format, arguments);
+        va_end(arguments);
+        fault_clear(&decoder->fault);
+        decoder->fault.message = message;
+        decoder->failed = decoder->stopped = true;
+}
+
+void decoder_note(Decoder *decoder, const char *format, ...) {
         if (decoder->failed)
                 return;
         va_list arguments;
         va_start(arguments, format);
-        decoder->message = g_strdup_vprintf(format, arguments);
+        decoder->fault.message = format_text(format, arguments);
         va_end(arguments);
         decoder->failed = true;
+}
+
+void decoder_enter(Decoder *decoder, DecodeFault *ret_before) {
+        *ret_before = decoder->fault;
+        ret_before->set = decoder->failed;
+        decoder->fault = (DecodeFault){};
+        decoder->failed = false;
+}
+
+void decoder_leave(Decoder *decoder, DecodeFault *before) {
+        if (decoder->failed) {
+                decoder->stopped = true;
+                fault_clear(before);
+                return;
+        }
+        decoder->failed = before->set;
+        decoder->fault = *before;
 }
 
 void decoder_fail_error(Decoder *decoder, GError *error) {
@@ -50,10 +90,12 @@ void decoder_fail_found(Decoder *decoder, const char *found, const char *wanted)
         if (decoder->failed)
                 return;
         decoder->failed = true;
-        decoder->found = g_strdup(found);
-        decoder->wanted = g_strdup(wanted);
-        decoder->where = g_strdup(decoder->path->str);
-        decoder->owner = decoder->record;
+        decoder->fault = (DecodeFault){
+                .found = g_strdup(found),
+                .wanted = g_strdup(wanted),
+                .where = g_strdup(decoder->path->str),
+                .owner = decoder->record,
+        };
 }
 
 void decoder_fail_type(Decoder *decoder, const Value *value, const char *wanted) {
@@ -61,15 +103,16 @@ void decoder_fail_type(Decoder *decoder, const Value *value, const char *wanted)
 }
 
 char *decoder_message(const Decoder *decoder) {
+        const DecodeFault *fault = &decoder->fault;
         if (!decoder->failed)
                 return NULL;
-        if (decoder->message)
-                return g_strdup(decoder->message);
-        if (!*decoder->where)
+        if (fault->message)
+                return g_strdup(fault->message);
+        if (!*fault->where)
                 return g_strdup_printf("json: cannot unmarshal %s into Go value of type %s",
-                                       decoder->found, decoder->wanted);
+                                       fault->found, fault->wanted);
         return g_strdup_printf("json: cannot unmarshal %s into Go struct field %s.%s of type %s",
-                               decoder->found, decoder->owner, decoder->where, decoder->wanted);
+                               fault->found, fault->owner, fault->where, fault->wanted);
 }
 
 bool decoder_finish(const Decoder *decoder, GError **error) {
@@ -87,8 +130,14 @@ static void decode_below(Decoder *decoder, const Record *record, bool opaque, co
                          void *data) {
         const char *outer = decoder->record;
         bool was_opaque = decoder->opaque;
+        DecodeFault before = {};
+
         decoder->opaque = was_opaque || opaque;
+        if (opaque)
+                decoder_enter(decoder, &before);
         record_decode(decoder, record, value, data);
+        if (opaque)
+                decoder_leave(decoder, &before);
         decoder->opaque = was_opaque;
         decoder->record = outer;
 }
@@ -159,7 +208,7 @@ static void records_decode(Decoder *decoder, const Field *field, const Value *va
         }
         GPtrArray *array = g_ptr_array_new();
         *(GPtrArray **) data = array;
-        for (size_t i = 0; i < value_length(value) && !decoder->failed; i++) {
+        for (size_t i = 0; i < value_length(value) && !decoder->stopped; i++) {
                 const Value *item = value_at(value, i);
                 void *record = record_new(field->record);
                 g_ptr_array_add(array, record);
@@ -231,10 +280,15 @@ const Field *record_field(const Record *record, const char *key) {
 
 static void decode_field(Decoder *decoder, const Field *field, const Value *value, void *data) {
         size_t length = decoder->path->len;
+        DecodeFault before = {};
         if (length > 0)
                 g_string_append_c(decoder->path, '.');
         g_string_append(decoder->path, field->key);
+        if (field->codec->opaque)
+                decoder_enter(decoder, &before);
         field->codec->decode(decoder, field, value, (char *) data + field->offset);
+        if (field->codec->opaque)
+                decoder_leave(decoder, &before);
         g_string_truncate(decoder->path, length);
 }
 
@@ -252,13 +306,13 @@ void record_decode(Decoder *decoder, const Record *record, const Value *value, v
 
         /* Go sees the keys sorted: the first error is the first in that order. */
         g_autoptr(Value) sorted = value_sorted(value);
-        for (size_t i = 0; i < value_length(sorted) && !decoder->failed; i++) {
+        for (size_t i = 0; i < value_length(sorted) && !decoder->stopped; i++) {
                 const char *key = value_key_at(sorted, i);
                 const Field *field = record_field(record, key);
                 if (field)
                         decode_field(decoder, field, value_at(sorted, i), data);
                 else if (decoder->strict)
-                        decoder_fail(decoder, "json: unknown field \"%s\"", key);
+                        decoder_note(decoder, "json: unknown field \"%s\"", key);
         }
 }
 

@@ -10,16 +10,26 @@
 typedef struct Field Field;
 typedef struct Record Record;
 
-/* One decoding of one document. The first error wins, later ones are forgotten, as in Go. */
+/* What is wrong: a whole message, or a type error's parts. */
+typedef struct {
+        bool set; /* of faults put aside */
+        char *message;
+        char *found;       /* what was found ("number 1.5"), */
+        char *wanted;      /* what was wanted ("[]string"), */
+        char *where;       /* the dotted path below the innermost decoder, "" at its top, */
+        const char *owner; /* and the struct that holds the field */
+} DecodeFault;
+
+/*
+ * One decoding of one document. As in Go there are two ways to fail: what does not fit is noted, reading goes on and
+ * the first note is the error in the end; but a type with a decoder of its own ends everything with its fault.
+ */
 typedef struct {
         bool strict; /* unknown keys of records are errors */
         bool coerce; /* numbers and bools become text where text is wanted */
         bool failed;
-        char *message;     /* once failed: the whole text, or */
-        char *found;       /* for a type error: what was found ("number 1.5"), */
-        char *wanted;      /* what was wanted ("[]string"), */
-        char *where;       /* the dotted path below the innermost decoder, "" at its top, */
-        const char *owner; /* and the struct that holds the field */
+        bool stopped; /* nothing more is to be read */
+        DecodeFault fault;
         GString *path;
         const char *record; /* Go's name of the record being read */
         bool opaque; /* inside a type with a decoder of its own: record stays the outer one */
@@ -29,7 +39,13 @@ void decoder_init(Decoder *decoder);
 void decoder_clear(Decoder *decoder);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Decoder, decoder_clear)
 
+/* Stops with a message, which takes the place of one that was noted. */
 void decoder_fail(Decoder *decoder, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* Notes a message, unless there is one. */
+void decoder_note(Decoder *decoder, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* Around what has a decoder of its own in Go: whatever is noted in between stops. */
+void decoder_enter(Decoder *decoder, DecodeFault *ret_before);
+void decoder_leave(Decoder *decoder, DecodeFault *before);
 /* Takes error. */
 void decoder_fail_error(Decoder *decoder, GError *error);
 void decoder_fail_type(Decoder *decoder, const Value *value, const char *wanted);
@@ -53,6 +69,7 @@ typedef struct {
                          const void *data); /* NULL: zero, and not FIELD_ALWAYS */
         void (*clear)(const Field *field, void *data);
         void (*init)(const Field *field, void *data); /* NULL: zero bytes */
+        bool opaque;                                  /* the type has a decoder of its own in Go */
 } Codec;
 
 struct Field {

@@ -237,4 +237,4 @@ static Value *texts_encode(const Field *field, const void *data) {
 }
 
 const Codec codec_texts = { texts_decode, texts_encode, texts_clear, NULL };
-const Codec codec_tags = { tags_decode, texts_encode, texts_clear, NULL };
+const Codec codec_tags = { tags_decode, texts_encode, texts_clear, NULL, true };

@@ -161,7 +161,7 @@ static Value *parallel_encode(const Field *field, const void *data) {
         return record_encode(&record_parallel, data);
 }
 
-static const Codec codec_parallel = { parallel_decode, parallel_encode, NULL, NULL };
+static const Codec codec_parallel = { parallel_decode, parallel_encode, NULL, NULL, true };
 /* offset 0: the codec sees the whole step */
 static const Field in_parallel_fields[] = { { "in_parallel", 0, &codec_parallel } };
 
@@ -315,8 +315,8 @@ static Value *step_field_encode(const Field *field, const void *data) {
         return step ? step_config_to_value(step) : NULL;
 }
 
-const Codec codec_step = { step_field_decode, step_field_encode, step_clear, NULL };
-const Codec codec_step_always = { step_always_decode, step_field_encode, step_clear, NULL };
+const Codec codec_step = { step_field_decode, step_field_encode, step_clear, NULL, true };
+const Codec codec_step_always = { step_always_decode, step_field_encode, step_clear, NULL, true };
 
 static void steps_clear(const Field *field, void *data) {
         g_clear_pointer((GPtrArray **) data, g_ptr_array_unref);
@@ -332,8 +332,11 @@ static void steps_decode(Decoder *decoder, const Field *field, const Value *valu
         }
         GPtrArray *steps = g_ptr_array_new_with_free_func((GDestroyNotify) step_config_free);
         *(GPtrArray **) data = steps;
-        for (size_t i = 0; i < value_length(value) && !decoder->failed; i++) {
+        for (size_t i = 0; i < value_length(value) && !decoder->stopped; i++) {
+                DecodeFault before;
+                decoder_enter(decoder, &before);
                 StepConfig *step = step_decode(decoder, value_at(value, i));
+                decoder_leave(decoder, &before);
                 if (step)
                         g_ptr_array_add(steps, step);
         }

@@ -84,7 +84,7 @@ static Value *version_encode(const Field *field, const void *data) {
         return value_string(version->latest ? "latest" : version->every ? "every" : "");
 }
 
-const Codec codec_version = { version_decode, version_encode, version_clear, NULL };
+const Codec codec_version = { version_decode, version_encode, version_clear, NULL, true };
 
 /* ---- inputs of a put ---- */
 
@@ -140,7 +140,8 @@ static Value *put_inputs_encode(const Field *field, const void *data) {
         return list;
 }
 
-const Codec codec_put_inputs = { put_inputs_decode, put_inputs_encode, put_inputs_clear, NULL };
+const Codec codec_put_inputs = { put_inputs_decode, put_inputs_encode, put_inputs_clear, NULL,
+                                 true };
 
 /* ---- max_in_flight of across ---- */
 
@@ -166,7 +167,7 @@ static Value *in_flight_encode(const Field *field, const void *data) {
         return in_flight->all ? value_string("all") : value_int(in_flight->limit);
 }
 
-const Codec codec_in_flight = { in_flight_decode, in_flight_encode, NULL, NULL };
+const Codec codec_in_flight = { in_flight_decode, in_flight_encode, NULL, NULL, true };
 
 /* ---- check_every ---- */
 
@@ -208,5 +209,5 @@ static Value *interval_encode(const Field *field, const void *data) {
         return every->never || every->interval != 0 ? check_every_encode(field, data) : NULL;
 }
 
-const Codec codec_check_every = { check_every_decode, check_every_encode, NULL, NULL };
-const Codec codec_interval = { check_every_decode, interval_encode, NULL, NULL };
+const Codec codec_check_every = { check_every_decode, check_every_encode, NULL, NULL, true };
+const Codec codec_interval = { check_every_decode, interval_encode, NULL, NULL, true };

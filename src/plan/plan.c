@@ -54,7 +54,7 @@ static void plans_decode(Decoder *decoder, const Field *field, const Value *valu
         }
         GPtrArray *plans = g_ptr_array_new_with_free_func((GDestroyNotify) plan_free);
         *(GPtrArray **) data = plans;
-        for (size_t i = 0; i < value_length(value) && !decoder->failed; i++) {
+        for (size_t i = 0; i < value_length(value) && !decoder->stopped; i++) {
                 Plan *plan = plan_decode(decoder, value_at(value, i));
                 if (plan)
                         g_ptr_array_add(plans, plan);
