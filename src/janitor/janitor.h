@@ -8,14 +8,15 @@ typedef struct Janitor Janitor;
 
 typedef struct {
         Store *store;
-        Duration interval;                  /* 0: 30 s; it also runs when the store says that a build finished */
-        Duration one_off_grace;             /* 0: 5 min */
-        Duration failed_grace;              /* 0: 120 h */
-        Duration missing_grace;             /* 0: 5 min */
-        Duration hijack_grace;              /* 0: 5 min */
-        Duration check_recycle;             /* 0: 1 min */
-        Duration stalled_worker_timeout;    /* 0: never */
-        int64_t default_builds_to_retain, default_days_to_retain, max_builds_to_retain, max_days_to_retain; /* 0: no limit */
+        const char *node;  /* this web node's name in leases */
+        Duration interval; /* 0: 30 s; it also runs when the store says that a build finished */
+        Duration one_off_grace;          /* 0: 5 min */
+        Duration failed_grace;           /* 0: 120 h */
+        Duration missing_grace;          /* 0: 5 min */
+        Duration hijack_grace;           /* 0: 5 min */
+        Duration stalled_worker_timeout; /* 0: never */
+        int64_t default_builds_to_retain, default_days_to_retain, max_builds_to_retain,
+                max_days_to_retain; /* 0: no limit */
 } JanitorSpec;
 
 Janitor *janitor_new(const JanitorSpec *spec);

@@ -1,0 +1,194 @@
+#include "janitor/janitor.h"
+
+#include "base/log.h"
+#include "base/thread.h"
+#include "janitor/retention.h"
+
+#define LEASE (60 * DURATION_SECOND)
+/* Finished builds are swept soon, not one by one. */
+#define GATHER DURATION_SECOND
+/* What people sent in with fly execute and never used: reference 05 §6.8. */
+#define ARTIFACT_AGE (12 * DURATION_HOUR)
+#define CREATING_GRACE DURATION_HOUR
+#define CONFIG_AGE DURATION_HOUR
+#define CHECKS_AT_ONCE 1000
+
+struct Janitor {
+        JanitorSpec spec;
+        Subscription *subscription;
+        Cancel *cancel;
+        Thread *loop;
+};
+
+static Duration or_else(Duration given, Duration otherwise) {
+        return given ? given : otherwise;
+}
+
+static Time ago(Duration age) {
+        return clock_now() - age / 1000;
+}
+
+/* ---- the rules, each by itself: one that fails does not stop the others ---- */
+
+static bool end_interception(const JanitorSpec *spec, GError **error) {
+        int64_t marked;
+
+        return build_mark_not_interceptible(spec->store, ago(spec->one_off_grace),
+                                            spec->failed_grace > 0 ? ago(spec->failed_grace) : 0,
+                                            &marked, error);
+}
+
+static bool sweep_containers(const JanitorSpec *spec, GError **error) {
+        const ContainerSweep sweep = { .now = clock_now(),
+                                       .missing_grace = spec->missing_grace,
+                                       .hijack_grace = spec->hijack_grace,
+                                       .creating_grace = CREATING_GRACE };
+        int64_t marked, deleted;
+
+        return container_sweep(spec->store, &sweep, &marked, &deleted, error);
+}
+
+static bool sweep_resource_caches(const JanitorSpec *spec, GError **error) {
+        int64_t deleted;
+
+        return resource_cache_sweep(spec->store, clock_now(), &deleted, error);
+}
+
+static bool sweep_task_caches(const JanitorSpec *spec, GError **error) {
+        int64_t deleted;
+
+        return task_cache_sweep(spec->store, clock_now(), &deleted, error);
+}
+
+static bool sweep_artifacts(const JanitorSpec *spec, GError **error) {
+        int64_t deleted;
+
+        return worker_artifact_delete_older(spec->store, ago(ARTIFACT_AGE), &deleted, error);
+}
+
+static bool sweep_volumes(const JanitorSpec *spec, GError **error) {
+        int64_t marked, deleted;
+
+        return volume_sweep(spec->store, clock_now(), spec->missing_grace, &marked, &deleted,
+                            error);
+}
+
+static bool sweep_configs(const JanitorSpec *spec, GError **error) {
+        int64_t deleted;
+
+        return resource_config_delete_unused(spec->store, ago(CONFIG_AGE), &deleted, error);
+}
+
+static bool tick_workers(const JanitorSpec *spec, GError **error) {
+        WorkerTick tick;
+
+        if (!worker_tick(spec->store, spec->stalled_worker_timeout, &tick, error))
+                return false;
+        if (tick.stalled || tick.deleted || tick.landed)
+                log_info("janitor", "workers", "stalled", LOG_INT(tick.stalled), "deleted",
+                         LOG_INT(tick.deleted), "landed", LOG_INT(tick.landed));
+        return true;
+}
+
+static bool sweep_checks(const JanitorSpec *spec, GError **error) {
+        int64_t deleted;
+
+        return build_delete_old_checks(spec->store, CHECKS_AT_ONCE, &deleted, error);
+}
+
+static bool sweep_tokens(const JanitorSpec *spec, GError **error) {
+        int64_t deleted;
+
+        return token_delete_expired(spec->store, clock_now(), &deleted, error);
+}
+
+static bool archive_pipelines(const JanitorSpec *spec, GError **error) {
+        int64_t archived;
+
+        return pipeline_archive_abandoned(spec->store, &archived, error);
+}
+
+static const struct {
+        const char *name;
+        bool (*run)(const JanitorSpec *spec, GError **error);
+} rules[] = {
+        { "workers", tick_workers },
+        { "builds", end_interception },
+        { "containers", sweep_containers },
+        { "artifacts", sweep_artifacts },
+        { "resource-caches", sweep_resource_caches },
+        { "task-caches", sweep_task_caches },
+        { "volumes", sweep_volumes },
+        { "resource-configs", sweep_configs },
+        { "checks", sweep_checks },
+        { "tokens", sweep_tokens },
+        { "pipelines", archive_pipelines },
+        { "build-logs", retention_run },
+};
+
+bool janitor_round(Janitor *janitor, GError **error) {
+        bool clean = true;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rules); i++) {
+                g_autoptr(GError) local = NULL;
+                if (cancel_fired(janitor->cancel))
+                        break;
+                if (rules[i].run(&janitor->spec, &local))
+                        continue;
+                log_error("janitor", rules[i].name, local);
+                if (clean && error)
+                        g_propagate_prefixed_error(error, g_steal_pointer(&local),
+                                                   "%s: ", rules[i].name);
+                clean = false;
+        }
+        return clean;
+}
+
+/* ---- the loop ---- */
+
+static bool is_ours(Janitor *janitor) {
+        uint64_t buckets = 0;
+
+        return lease_bucket_renew(janitor->spec.store, LEASE_JANITOR, janitor->spec.node, LEASE,
+                                  &buckets, NULL) &&
+               (buckets & 1);
+}
+
+static void run_loop(void *data) {
+        Janitor *janitor = data;
+
+        for (;;) {
+                Duration next = clock_monotonic() + janitor->spec.interval;
+                if (is_ours(janitor))
+                        janitor_round(janitor, NULL);
+                if (!subscription_wait(janitor->subscription, next, janitor->cancel, NULL, NULL) ||
+                    !cancel_sleep(janitor->cancel, MIN(GATHER, janitor->spec.interval), NULL))
+                        return;
+        }
+}
+
+Janitor *janitor_new(const JanitorSpec *spec) {
+        static const SubscriptionTopic topics[] = { { NOTIFY_BUILD_FINISHED, 0 } };
+        Janitor *janitor = g_new0(Janitor, 1);
+
+        janitor->spec = *spec;
+        janitor->spec.interval = or_else(spec->interval, 30 * DURATION_SECOND);
+        janitor->spec.one_off_grace = or_else(spec->one_off_grace, 5 * DURATION_MINUTE);
+        janitor->spec.failed_grace = or_else(spec->failed_grace, 120 * DURATION_HOUR);
+        janitor->spec.missing_grace = or_else(spec->missing_grace, 5 * DURATION_MINUTE);
+        janitor->spec.hijack_grace = or_else(spec->hijack_grace, 5 * DURATION_MINUTE);
+        janitor->cancel = cancel_new(NULL);
+        janitor->subscription = subscription_new(spec->store, topics, G_N_ELEMENTS(topics));
+        janitor->loop = thread_start("janitor", run_loop, janitor);
+        return janitor;
+}
+
+void janitor_free(Janitor *janitor) {
+        if (!janitor)
+                return;
+        cancel_fire(janitor->cancel, CANCEL_SHUTDOWN);
+        thread_join(janitor->loop);
+        subscription_free(janitor->subscription);
+        cancel_free(janitor->cancel);
+        g_free(janitor);
+}
