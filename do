@@ -84,7 +84,7 @@ deps_packages() {
 deps() {
     deps_packages "${1:-test}"
     meson_setup build
-    ninja -C build --quiet weir-resource-mock weir-resource-git
+    ninja -C build --quiet src/resources/weir-resource-mock src/resources/weir-resource-git
     src/resources/make-rootfs build/src/resources .cache/resource-types
 }
 
