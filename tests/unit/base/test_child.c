@@ -4,8 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LIMIT ((size_t) 1 << 20)
@@ -32,7 +36,7 @@ static void output_and_status_come_back(void) {
                 { "cat", "fed", "fed", "", 0 },
                 { "cat", NULL, "", "", 0 },
                 { "exec <&-; exit 0", "nobody reads this", "", "", 0 },
-                { "(sleep 60; echo late) & echo now", NULL, "now\n", "", 0 },
+                { "(sleep 3; echo late) & echo now", NULL, "now\n", "", 0 },
         };
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
                 g_auto(ChildResult) result = { 0 };
@@ -92,14 +96,16 @@ static void only_named_descriptors_are_there_and_in_order(void) {
         autofd second = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
         g_assert_cmpint(leak, >=, 0);
         int keep[] = { second, first };
-        ChildSpec spec = SHELL("ls /proc/$$/fd | tr '\\n' ' '; cat <&3; cat <&4");
-        spec.keep = keep;
-        spec.keep_count = 2;
-        g_auto(ChildResult) result = { 0 };
-        run(&spec, NULL, &result);
+        ChildSpec cat = SHELL("cat <&3; cat <&4");
+        ChildSpec list = SHELL("exec ls /proc/self/fd"); /* and one for the folder */
+        cat.keep = list.keep = keep;
+        cat.keep_count = list.keep_count = 2;
+        g_auto(ChildResult) content = { 0 }, names = { 0 };
+        run(&cat, NULL, &content);
+        run(&list, NULL, &names);
         g_autofree char *comm = file_read("/proc/self/comm", 64, NULL, NULL);
-        g_autofree char *expect = g_strconcat("0 1 2 3 4 ", comm, NULL);
-        g_assert_cmpstr(result.output, ==, expect);
+        g_assert_cmpstr(content.output, ==, comm);
+        g_assert_cmpstr(names.output, ==, "0\n1\n2\n3\n4\n5\n");
 }
 
 static void signals_are_reset(void) {
@@ -158,21 +164,70 @@ static void wait_can_be_cancelled_and_taken_up_again(void) {
         close(pidfd);
 }
 
-static void start_dying(void *data) {
-        ChildSpec spec = SHELL("exec sleep 1000");
+typedef struct {
+        int input, output; /* of the child */
+        pid_t thread;
+} Start;
+
+static void start_echo(void *data) {
+        Start *start = data;
+        ChildSpec spec = SHELL("read line; echo $line");
+        spec.input = start->input;
+        spec.output = start->output;
         spec.die_with_parent = true;
-        g_assert_true(child_start(&spec, data, NULL, NULL));
+        start->thread = (pid_t) syscall(SYS_gettid);
+        g_assert_true(child_start(&spec, NULL, NULL, NULL));
 }
 
-static void die_with_parent_means_the_process_and_not_the_thread(void) {
-        pid_t pid = 0;
-        thread_join(thread_start("short", start_dying, &pid));
-        /* A signal sent by the thread's end would be there by now: a second thread's start and end. */
-        thread_join(thread_start("short", start_dying, &(pid_t){ 0 }));
-        g_assert_cmpint(kill(pid, 0), ==, 0);
-        g_autofree char *path = g_strdup_printf("/proc/%d/status", (int) pid);
-        g_autofree char *text = file_read(path, 65536, NULL, NULL);
-        g_assert_nonnull(strstr(text, "State:\tS"));
+/* pthread_join returns before the kernel has sent what a thread's end sends. */
+static void await_thread_gone(pid_t thread) {
+        g_autofree char *path = g_strdup_printf("/proc/self/task/%d", (int) thread);
+        while (access(path, F_OK) == 0)
+                sched_yield();
+}
+
+static void the_end_of_the_thread_that_started_it_is_not_its_end(void) {
+        int input[2], output[2];
+        char answer[2] = "";
+        g_assert_cmpint(pipe2(input, O_CLOEXEC), ==, 0);
+        g_assert_cmpint(pipe2(output, O_CLOEXEC), ==, 0);
+        Start start = { input[0], output[1], 0 };
+        thread_join(thread_start("short", start_echo, &start));
+        await_thread_gone(start.thread);
+        close(input[0]);
+        close(output[1]);
+        g_assert_true(write_all(input[1], "x\n", 2, NULL));
+        g_assert_true(read_exactly(output[0], answer, 2, NULL));
+        g_assert_cmpmem(answer, 2, "x\n", 2);
+        close(input[1]);
+        close(output[0]);
+}
+
+#define DIE "--start-a-child-and-die"
+
+static void start_and_die(void) {
+        pid_t pid;
+        ChildSpec spec = SHELL("exec sleep 1000");
+        spec.die_with_parent = true;
+        g_assert_true(child_start(&spec, &pid, NULL, NULL));
+        g_print("%d", (int) pid);
+        fflush(stdout);
+        kill(getpid(), SIGKILL);
+}
+
+static void it_dies_with_the_process(void) {
+        g_auto(ChildResult) result = { 0 };
+        ChildSpec spec = { .argv = (const char *const[]){ "/proc/self/exe", DIE, NULL },
+                           .input = -1 };
+        run(&spec, NULL, &result);
+        g_assert_cmpint(result.status, ==, 128 + SIGKILL);
+        pid_t pid = (pid_t) atoi(result.output);
+        g_assert_cmpint(pid, >, 1);
+        autofd pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
+        if (pidfd < 0)
+                return; /* gone already */
+        Duration deadline = clock_monotonic() + 20 * DURATION_SECOND;
+        g_assert_true(cancel_poll(NULL, pidfd, POLLIN, deadline, NULL));
 }
 
 static void run_one(void *data) {
@@ -192,6 +247,8 @@ static void many_threads_start_children_at_once(void) {
 }
 
 int main(int argc, char **argv) {
+        if (argc == 2 && g_str_equal(argv[1], DIE))
+                start_and_die();
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/child/result", output_and_status_come_back);
         g_test_add_func("/child/large", large_input_and_output_do_not_block_each_other);
@@ -204,7 +261,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/child/user", a_user_is_taken_on_without_capabilities);
         g_test_add_func("/child/cancel", cancel_ends_what_obeys_and_what_does_not);
         g_test_add_func("/child/wait", wait_can_be_cancelled_and_taken_up_again);
-        g_test_add_func("/child/parent", die_with_parent_means_the_process_and_not_the_thread);
+        g_test_add_func("/child/thread", the_end_of_the_thread_that_started_it_is_not_its_end);
+        g_test_add_func("/child/parent", it_dies_with_the_process);
         g_test_add_func("/child/threads", many_threads_start_children_at_once);
         return g_test_run();
 }
