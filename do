@@ -84,7 +84,7 @@ deps_packages() {
 deps() {
     deps_packages "${1:-test}"
     meson_setup build
-    ninja -C build --quiet src/resources/weir-resource-mock src/resources/weir-resource-git
+    compile build src/resources/weir-resource-mock src/resources/weir-resource-git
     src/resources/make-rootfs build/src/resources .cache/resource-types
 }
 
@@ -105,26 +105,31 @@ meson_setup() {
     fi
 }
 
+# compile DIRECTORY [TARGET...]: says nothing unless something is wrong.
+compile() {
+    ninja -C "$1" --quiet "${@:2}" | sed '/^ninja: no work to do/d'
+}
+
 build() {
     meson_setup build
-    ninja -C build --quiet
+    compile build
 }
 
 build_asan() {
     meson_setup build-asan -Db_sanitize=address,undefined -Dbuildtype=debug -Doptimization=1
-    ninja -C build-asan --quiet
+    compile build-asan
 }
 
 build_tsan() {
     meson_setup build-tsan -Db_sanitize=thread -Dbuildtype=debug -Doptimization=1
-    ninja -C build-tsan --quiet
+    compile build-tsan
 }
 
 # Clang's warnings and the fuzz targets come from one build.
 build_clang() {
     CC=clang meson_setup build-clang -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
         -Dbuildtype=debug -Doptimization=1
-    ninja -C build-clang --quiet
+    compile build-clang
 }
 
 # ---- test -----------------------------------------------------------------------------------------------------------
