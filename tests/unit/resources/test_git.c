@@ -274,6 +274,7 @@ static void gets_as_the_params_say(void) {
                 g_autoptr(GError) error = NULL;
                 fixture_open(&fixture, history);
                 g_autoptr(Value) answer = get(&fixture, get_rows[i].request, &error);
+                g_assert_true((answer != NULL) == (get_rows[i].script != NULL));
                 if (!get_rows[i].script) {
                         g_assert_nonnull(error);
                         g_assert_cmpstr(error->message, ==, get_rows[i].expect);
@@ -293,11 +294,13 @@ static void gets_submodules_unless_told_not_to(void) {
                 "commit a one 1; git init -q ../part; cd ../part; commit p part 2; cd ../remote;"
                 "git submodule --quiet add \"file://$PWD/../part\" lib; git commit -q -m with");
         g_autoptr(Value) all = get(&fixture, "{'source':{'uri':'$R'}}", &error);
+        g_assert_nonnull(all);
         g_assert_no_error(error);
         g_autofree char *with = shell(&fixture, "cat get/lib/p; rm -rf get");
         g_assert_cmpstr(with, ==, "part");
         g_autoptr(Value) none = get(
                 &fixture, "{'source':{'uri':'$R'},'params':{'submodules':'none'}}", &error);
+        g_assert_nonnull(none);
         g_assert_no_error(error);
         g_autofree char *without = shell(&fixture, "ls get/lib");
         g_assert_cmpstr(without, ==, "");
