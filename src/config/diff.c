@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "base/yaml.h"
-
 /* The line table of a diff of this size is 64 MB; larger items are shown as removed and added. */
 #define CELLS_MAX ((size_t) 16 * 1024 * 1024)
 
@@ -94,9 +92,18 @@ static GArray *walk_back(const int32_t *lengths, char **before, size_t i, char *
         return lines;
 }
 
+/* Of no text there is one line, an empty one. */
+static char **split_lines(const char *text) {
+        if (*text)
+                return g_strsplit(text, "\n", -1);
+        char **lines = g_new0(char *, 2);
+        lines[0] = g_strdup("");
+        return lines;
+}
+
 static void put_diff(Output *output, const char *before, const char *after) {
-        g_auto(GStrv) old_lines = g_strsplit(before, "\n", -1);
-        g_auto(GStrv) new_lines = g_strsplit(after, "\n", -1);
+        g_auto(GStrv) old_lines = split_lines(before);
+        g_auto(GStrv) new_lines = split_lines(after);
         char **old = old_lines, **new = new_lines;
         for (; *old && *new &&g_str_equal(*old, *new); old++, new ++)
                 put_line(output, ' ', *old);
@@ -139,7 +146,7 @@ static GArray *items_of(const Value *config, const char *section, GError **error
         const Value *list = value_get(config, section);
         for (size_t i = 0; i < value_length(list); i++) {
                 const Value *value = value_at(list, i);
-                g_autofree char *yaml = yaml_write(value, error);
+                g_autofree char *yaml = pipeline_config_yaml(value, error);
                 if (!yaml)
                         return NULL;
                 Item item = { g_strdup(value_get_string(value, "name", "")),
@@ -162,7 +169,7 @@ static const Item *find_item(const GArray *items, const char *name, size_t *ret_
 
 static void put_item(Output *output, const char *label, const char *name, const char *before,
                      const char *after) {
-        put_header(output, label, name, before ? after ? "changed" : "removed" : "added");
+        put_header(output, label, name, before ? after ? "changed" : "been removed" : "been added");
         put_diff(output, before ? before : "", after ? after : "");
 }
 
@@ -218,10 +225,10 @@ static bool put_single(Output *output, const char *key, const char *label, const
         const Value *old = value_get(before, key), *new = value_get(after, key);
         if (!old && !new)
                 return true;
-        g_autofree char *old_yaml = old ? yaml_write(old, error) : NULL;
+        g_autofree char *old_yaml = old ? pipeline_config_yaml(old, error) : NULL;
         if (old && !old_yaml)
                 return false;
-        g_autofree char *new_yaml = new ? yaml_write(new, error) : NULL;
+        g_autofree char *new_yaml = new ? pipeline_config_yaml(new, error) : NULL;
         if (new && !new_yaml)
                 return false;
         if (g_strcmp0(old_yaml, new_yaml) != 0)

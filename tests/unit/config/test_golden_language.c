@@ -213,7 +213,7 @@ static void play_format(const char *text, size_t length, Answer *answer) {
                 return;
         }
         g_autoptr(Value) value = pipeline_config_to_value(config);
-        g_autofree char *yaml = yaml_write(value, &error);
+        g_autofree char *yaml = pipeline_config_yaml(value, &error);
         if (yaml)
                 g_string_append(answer->out, yaml);
         else
