@@ -103,7 +103,7 @@ typedef struct {
         bool devices;   /* UNPACK: device nodes are made; else they fail the job */
         bool any_owner; /* UNPACK: every owner is kept; else those beyond the range become nobody's */
         bool follow_symlinks;  /* PACK a host directory: what links name, as cp -L */
-        uint64_t disk_reserve; /* UNPACK: bytes left free, else ERROR_LIMIT */
+        uint64_t disk_reserve; /* UNPACK: bytes left free, else ERROR_IO */
         uid_t uid;
         gid_t gid;
         int fd; /* of the stream, borrowed; -1: none */
@@ -114,7 +114,7 @@ typedef struct HelperChild HelperChild; /* one thread at a time */
 /* Starts it; the stream then flows through job->fd. */
 HelperChild *helper_job_start(Helper *helper, const HelperJob *job, GError **error);
 /* Waits for its end. ERROR_NOT_FOUND "no such file or directory" when path is not there,
- * ERROR_INVALID when the archive is bad, ERROR_LIMIT, ERROR_IO. When cancel fires it is killed. */
+ * ERROR_INVALID when the archive is bad, ERROR_IO. When cancel fires it is killed. */
 bool helper_job_wait(HelperChild *child, Cancel *cancel, GError **error);
 /* PACK: waits until path was found and the stream begins, or reports why not; before any byte. */
 bool helper_job_begun(HelperChild *child, Cancel *cancel, GError **error);

@@ -140,7 +140,7 @@ static la_ssize_t source_read(struct archive *archive, void *data, const void **
 static bool archive_failed(struct archive *archive, ErrorCode code, GError **error) {
         const char *text = archive_error_string(archive);
         if (archive_errno(archive) == ENOSPC || archive_errno(archive) == EDQUOT)
-                code = ERROR_LIMIT;
+                code = ERROR_IO;
         g_set_error(error, ERROR, (int) code, "failed to unpack: %s", text ? text : "bad archive");
         return false;
 }
@@ -150,7 +150,7 @@ static bool check_space(uint64_t reserve, GError **error) {
         if (reserve == 0 || statvfs(".", &status) < 0 ||
             (uint64_t) status.f_bavail * status.f_frsize > reserve)
                 return true;
-        g_set_error(error, ERROR, ERROR_LIMIT, "failed to unpack: the disk is nearly full");
+        g_set_error(error, ERROR, ERROR_IO, "failed to unpack: the disk is nearly full");
         return false;
 }
 
@@ -191,7 +191,7 @@ static bool unpack_entries(const UnpackSpec *spec, ArchiveReader *reader, Archiv
                 if (status < ARCHIVE_WARN)
                         return archive_failed(reader, ERROR_INVALID, error);
                 if (count >= UNPACK_ENTRIES_MAX) {
-                        g_set_error(error, ERROR, ERROR_LIMIT,
+                        g_set_error(error, ERROR, ERROR_INVALID,
                                     "failed to unpack: more than %d entries", UNPACK_ENTRIES_MAX);
                         return false;
                 }

@@ -159,7 +159,15 @@ static bool import_archive(Volumes *volumes, int file, const VolumeRequest *requ
                           .disk_reserve = volumes->disk_reserve,
                           .fd = file };
         g_autoptr(HelperChild) child = helper_job_start(volumes->helper, &job, error);
-        return child && helper_job_wait(child, cancel, error);
+        g_autoptr(GError) failure = NULL;
+        if (!child)
+                return false;
+        if (helper_job_wait(child, cancel, &failure))
+                return true;
+        /* The request is right, what it names is not: no ERROR_INVALID. */
+        g_set_error(error, ERROR, error_is(failure, ERROR_INVALID) ? ERROR_IO : failure->code, "%s",
+                    failure->message);
+        return false;
 }
 
 static bool import_directory(Volumes *volumes, int directory, const VolumeRequest *request,

@@ -385,7 +385,7 @@ static void wrong_requests_are_refused_and_leave_nothing(void) {
                 { { .handle = (char *) "x",
                     .strategy = { .kind = VOLUME_STRATEGY_IMPORT,
                                   .path = (char *) "/etc/passwd" } },
-                  ERROR_INVALID,
+                  ERROR_IO,
                   NULL },
         };
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
