@@ -242,11 +242,11 @@ scripts() {
         xargs -0 awk 'FNR == 1 && /^#!.*[\/ ](bash|sh)( |$)/ { print FILENAME } { nextfile }'
 }
 
-# What the compiler accepts and the house does not. One line: a regular expression, a tab, why.
+# What the compiler accepts and the house does not. One line: a regular expression (PCRE), a tab, why.
 forbidden=$'
 \\bg_(mutex|cond|rec_mutex|rw_lock|thread|thread_pool|async_queue|once|private)_\tGLib\'s threads are invisible to TSan: base/thread.h
 \\bG(Mutex|Cond|RecMutex|RWLock|Thread|ThreadPool|AsyncQueue|Once|Private)\\b\tGLib\'s threads are invisible to TSan: base/thread.h
-\\b(gboolean|gchar|gint|guint)\\b\tC\'s own types: bool, char, int
+\\b(gchar|gint)\\b|\\bgboolean\\b(?! \\w+\\((const )?(void|char|g?constpointer))\tC\'s own types: bool, char, int (callbacks of GLib aside)
 \\b(sleep|usleep)\\(\tno sleeping: wait for what happens
 \\b(strcpy|strcat|sprintf|vsprintf|gets|tmpnam|mktemp|system|popen)\\(\tunbounded or through a shell
 '
@@ -255,7 +255,7 @@ lint_forbidden() {
     local pattern why found=0
     while IFS=$'\t' read -r pattern why; do
         [ -n "$pattern" ] || continue
-        if find src tests -name '*.[ch]' -print0 | xargs -0 grep -nEH "$pattern" | grep -v 'lint: allowed'; then
+        if find src tests -name '*.[ch]' -print0 | xargs -0 grep -nPH "$pattern" | grep -v 'lint: allowed'; then
             printf '  ^ %s\n' "$why"
             found=1
         fi
