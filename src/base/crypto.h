@@ -33,6 +33,7 @@ Key *key_load(const char *path, GError **error); /* PEM: PKCS#1, PKCS#8, PKCS#1 
 Key *key_parse(const char *pem, size_t length, GError **error);
 bool key_save(const Key *key, const char *path, GError **error); /* mode 0600 */
 char *key_public_pem(const Key *key);
+char *key_private_pem(const Key *key); /* PKCS#1 or SEC 1; NULL for a public key. Returns new */
 void key_free(Key *key);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Key, key_free)
 

@@ -268,18 +268,23 @@ static char *bio_text(BIO *bio) {
         return g_strndup(data, (size_t) length);
 }
 
+char *key_private_pem(const Key *key) {
+        /* Every reader there is knows PKCS#1 and SEC 1. */
+        g_autoptr(BIO) bio = BIO_new(BIO_s_mem());
+
+        if (!key->private ||
+            PEM_write_bio_PrivateKey_traditional(bio, key->key, NULL, NULL, 0, NULL, NULL) != 1)
+                return NULL;
+        return bio_text(bio);
+}
+
 bool key_save(const Key *key, const char *path, GError **error) {
-        if (!key->private) {
+        g_autofree char *text = key_private_pem(key);
+
+        if (!text) {
                 g_set_error_literal(error, ERROR, ERROR_INVALID, "only a private key can be saved");
                 return false;
         }
-        /* Every reader there is knows PKCS#1 and SEC 1. */
-        g_autoptr(BIO) bio = BIO_new(BIO_s_mem());
-        if (PEM_write_bio_PrivateKey_traditional(bio, key->key, NULL, NULL, 0, NULL, NULL) != 1) {
-                g_set_error_literal(error, ERROR, ERROR_INTERNAL, "cannot encode key");
-                return false;
-        }
-        g_autofree char *text = bio_text(bio);
         return file_write(path, text, strlen(text), 0600, error);
 }
 
