@@ -77,13 +77,12 @@ static bool is_open(const HttpStream *stream) {
         return !stream->ended && !stream->connection->closed;
 }
 
-bool http_stream_push(HttpStream *stream, const void *data, size_t length) {
+/* Queues bytes; beyond the ceiling the client is dropped, unless the caller has waited for room. */
+static bool push(HttpStream *stream, const void *data, size_t length, bool waited) {
         Connection *connection = stream->connection;
-        if (length == 0)
-                return true;
         mutex_lock(&connection->mutex);
         bool open = is_open(stream);
-        bool full = open && connection->queued > 0 &&
+        bool full = open && !waited && connection->queued > 0 &&
                     connection->queued + length > connection_ceiling(connection);
         if (open && !full && stream->framing != FRAME_NONE)
                 connection_append(connection, data, length, stream->framing == FRAME_CHUNKED);
@@ -93,6 +92,10 @@ bool http_stream_push(HttpStream *stream, const void *data, size_t length) {
         else if (open)
                 connection_schedule(connection);
         return open && !full;
+}
+
+bool http_stream_push(HttpStream *stream, const void *data, size_t length) {
+        return length == 0 || push(stream, data, length, false);
 }
 
 static void wake_writers(void *data) {
@@ -111,7 +114,7 @@ bool http_stream_write(HttpStream *stream, const void *data, size_t length, Canc
         while (ok && length > 0) {
                 size_t slice = MIN(length, SLICE);
                 ok = connection_wait_room(connection, cancel, error);
-                if (ok && !http_stream_push(stream, bytes, slice)) {
+                if (ok && !push(stream, bytes, slice, true)) {
                         g_set_error_literal(error, ERROR, ERROR_UNAVAILABLE, "client is gone");
                         ok = false;
                 }
