@@ -1,0 +1,517 @@
+/* Saving a config: 05 §5.5's order, one transaction. */
+#include "store/internal.h"
+
+#include <fnmatch.h>
+
+typedef struct {
+        Store *store;
+        const PipelineSave *save;
+        const char *instance_vars, *config, *nonce, *shown;
+        Time now;
+
+        DbTx *tx;
+        int64_t id;
+        bool created;
+        GHashTable *job_ids;      /* name → int64_t */
+        GHashTable *resource_ids; /* name → int64_t */
+} Saving;
+
+/* ---- the pipeline's own row ---- */
+
+typedef struct {
+        int64_t id, version, parent_build_id;
+        bool archived;
+} Existing;
+
+static bool read_existing(Saving *saving, Existing *ret, GError **error) {
+        g_autoptr(DbRows) rows = db_query(
+                saving->tx, error,
+                "SELECT id, version, parent_build_id, archived FROM pipelines WHERE team_id = $1 "
+                "AND name = $2 AND instance_vars = $3",
+                DB_INT(saving->save->team_id), DB_TEXT(saving->save->name),
+                DB_TEXT(saving->instance_vars));
+        if (!rows)
+                return false;
+        *ret = (Existing){ 0 };
+        if (db_next(rows))
+                *ret = (Existing){ db_int(rows, 0), db_int(rows, 1), db_int(rows, 2),
+                                   db_bool(rows, 3) };
+        return db_done(rows, error);
+}
+
+static bool may_replace(const PipelineSave *save, const Existing *existing, GError **error) {
+        if (existing->id && save->check_version && existing->version != save->from_version)
+                g_set_error(error, ERROR, ERROR_STALE,
+                            "comparison with existing config failed during save");
+        else if (save->parent_build_id && existing->parent_build_id > save->parent_build_id)
+                g_set_error(error, ERROR, ERROR_STALE, "pipeline set by a newer build");
+        else
+                return true;
+        return false;
+}
+
+static bool insert_pipeline(Saving *saving, int64_t version, GError **error) {
+        const PipelineSave *save = saving->save;
+        int64_t ordering, secondary;
+        return tx_int(saving->tx, 0, &ordering,
+                      SQL("SELECT ordering FROM pipelines WHERE team_id = $1 AND name = $2 LIMIT 1",
+                          DB_INT(save->team_id), DB_TEXT(save->name)),
+                      error) &&
+               tx_int(saving->tx, 0, &secondary,
+                      SQL("SELECT COALESCE(max(secondary_ordering), 0) FROM pipelines WHERE "
+                          "team_id = $1 AND name = $2",
+                          DB_INT(save->team_id), DB_TEXT(save->name)),
+                      error) &&
+               tx_insert(saving->tx, &saving->id,
+                         SQL("INSERT INTO pipelines (team_id, name, instance_vars, config, "
+                             "config_nonce, shown, version, paused, ordering, secondary_ordering, "
+                             "parent_job_id, parent_build_id, last_updated) VALUES ($1, $2, $3, "
+                             "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
+                             DB_INT(save->team_id), DB_TEXT(save->name),
+                             DB_TEXT(saving->instance_vars), DB_TEXT(saving->config),
+                             DB_TEXT(saving->nonce), DB_TEXT(saving->shown), DB_INT(version),
+                             DB_BOOL(save->initially_paused), DB_INT(ordering),
+                             DB_INT(secondary + 1), DB_INT_OR_NULL(save->parent_job_id),
+                             DB_INT_OR_NULL(save->parent_build_id), DB_INT(saving->now)),
+                         error) &&
+               tx_exec(saving->tx,
+                       SQL("UPDATE pipelines SET ordering = id WHERE id = $1 AND ordering = 0",
+                           DB_INT(saving->id)),
+                       NULL, error);
+}
+
+static bool update_pipeline(Saving *saving, const Existing *existing, int64_t version,
+                            GError **error) {
+        const PipelineSave *save = saving->save;
+        bool unpause = existing->archived && save->unpause_archived;
+        saving->id = existing->id;
+        return tx_exec(saving->tx,
+                       SQL("UPDATE pipelines SET config = $2, config_nonce = $3, shown = $4, "
+                           "version = $5, archived = FALSE, paused = (paused AND NOT $6), "
+                           "paused_by = CASE WHEN $6 THEN NULL ELSE paused_by END, paused_at = "
+                           "CASE WHEN $6 THEN 0 ELSE paused_at END, parent_job_id = $7, "
+                           "parent_build_id = $8, last_updated = $9 WHERE id = $1",
+                           DB_INT(existing->id), DB_TEXT(saving->config), DB_TEXT(saving->nonce),
+                           DB_TEXT(saving->shown), DB_INT(version), DB_BOOL(unpause),
+                           DB_INT_OR_NULL(save->parent_job_id),
+                           DB_INT_OR_NULL(save->parent_build_id), DB_INT(saving->now)),
+                       NULL, error) &&
+               tx_exec(saving->tx,
+                       SQL("DELETE FROM job_serial_groups WHERE job_id IN (SELECT id FROM jobs "
+                           "WHERE pipeline_id = $1)",
+                           DB_INT(saving->id)),
+                       NULL, error) &&
+               tx_exec(saving->tx,
+                       SQL("UPDATE jobs SET active = FALSE WHERE pipeline_id = $1",
+                           DB_INT(saving->id)),
+                       NULL, error) &&
+               tx_exec(saving->tx,
+                       SQL("UPDATE resources SET active = FALSE WHERE pipeline_id = $1",
+                           DB_INT(saving->id)),
+                       NULL, error);
+}
+
+static bool save_pipeline(Saving *saving, GError **error) {
+        Existing existing;
+        int64_t version;
+        if (!read_existing(saving, &existing, error) ||
+            !may_replace(saving->save, &existing, error) ||
+            !tx_counter(saving->tx, "config_version", 1, &version, error))
+                return false;
+        saving->created = existing.id == 0;
+        return saving->created ? insert_pipeline(saving, version, error)
+                               : update_pipeline(saving, &existing, version, error);
+}
+
+/* ---- renames ---- */
+
+typedef struct {
+        const char *from, *to;
+} Rename;
+
+/* Those whose `from` has a row. */
+static GArray *read_renames(const Value *items) {
+        GArray *renames = g_array_new(false, false, sizeof(Rename));
+        for (size_t i = 0; i < value_length(items); i++) {
+                Rename rename = { value_get_string(value_at(items, i), "old_name", ""),
+                                  value_get_string(value_at(items, i), "name", "") };
+                if (*rename.from && !g_str_equal(rename.from, rename.to))
+                        g_array_append_val(renames, rename);
+        }
+        return renames;
+}
+
+/* Moves a rename whose target no later one still holds to the end; false: they form a circle. */
+static bool take_free(GArray *renames, Rename *ret) {
+        for (guint i = 0; i < renames->len; i++) {
+                Rename *candidate = &g_array_index(renames, Rename, i);
+                bool held = false;
+                for (guint k = 0; k < renames->len; k++)
+                        held |= g_str_equal(g_array_index(renames, Rename, k).from, candidate->to);
+                if (!held) {
+                        *ret = *candidate;
+                        g_array_remove_index(renames, i);
+                        return true;
+                }
+        }
+        return false;
+}
+
+/* kind < 0: jobs. */
+static bool rename_row(Saving *saving, int kind, const Rename *rename, GError **error) {
+        int64_t known = 0;
+        DbArg pipeline = DB_INT(saving->id), from = DB_TEXT(rename->from), to = DB_TEXT(rename->to),
+              of = DB_INT(kind);
+        if (kind < 0)
+                return tx_int(saving->tx, 0, &known,
+                              SQL("SELECT id FROM jobs WHERE pipeline_id = $1 AND name = $2",
+                                  pipeline, from),
+                              error) &&
+                       (known == 0 ||
+                        (tx_exec(saving->tx,
+                                 SQL("DELETE FROM jobs WHERE pipeline_id = $1 AND name = $2 AND "
+                                     "NOT active",
+                                     pipeline, to),
+                                 NULL, error) &&
+                         tx_exec(saving->tx,
+                                 SQL("UPDATE jobs SET name = $2 WHERE id = $1", DB_INT(known), to),
+                                 NULL, error)));
+        return tx_int(saving->tx, 0, &known,
+                      SQL("SELECT id FROM resources WHERE pipeline_id = $1 AND name = $2 AND kind "
+                          "= $3",
+                          pipeline, from, of),
+                      error) &&
+               (known == 0 ||
+                (tx_exec(saving->tx,
+                         SQL("DELETE FROM resources WHERE pipeline_id = $1 AND name "
+                             "= $2 AND kind = $3",
+                             pipeline, to, of),
+                         NULL, error) &&
+                 tx_exec(saving->tx,
+                         SQL("UPDATE resources SET name = $2 WHERE id = $1", DB_INT(known), to),
+                         NULL, error)));
+}
+
+static bool rename_all(Saving *saving, int kind, const Value *items, const char *what,
+                       GError **error) {
+        g_autoptr(GArray) renames = read_renames(items);
+        while (renames->len > 0) {
+                Rename rename;
+                if (!take_free(renames, &rename)) {
+                        g_set_error(error, ERROR, ERROR_INVALID,
+                                    "%s name swapping is not supported at this time", what);
+                        return false;
+                }
+                if (!rename_row(saving, kind, &rename, error))
+                        return false;
+        }
+        return true;
+}
+
+/* ---- resources and types ---- */
+
+static void remember_id(GHashTable *ids, const char *name, int64_t id) {
+        g_hash_table_insert(ids, g_strdup(name), g_memdup2(&id, sizeof id));
+}
+
+static int64_t find_id(GHashTable *ids, const char *name) {
+        const int64_t *id = g_hash_table_lookup(ids, name);
+        return id ? *id : 0;
+}
+
+static bool save_resource(Saving *saving, ResourceKind kind, const Value *item, int64_t *ret_id,
+                          GError **error) {
+        g_autofree char *digest = json_digest(value_get(item, "source"));
+        return tx_insert(
+                saving->tx, ret_id,
+                SQL("INSERT INTO resources (pipeline_id, kind, name, type, source_digest, public) "
+                    "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pipeline_id, kind, name) DO "
+                    "UPDATE SET active = TRUE, public = excluded.public, "
+                    "type = excluded.type, source_digest = excluded.source_digest, "
+                    "resource_config_id = CASE WHEN resources.type = excluded.type AND "
+                    "resources.source_digest = excluded.source_digest THEN "
+                    "resources.resource_config_id END, "
+                    "resource_scope_id = CASE WHEN resources.type = excluded.type AND "
+                    "resources.source_digest = excluded.source_digest THEN "
+                    "resources.resource_scope_id END RETURNING id",
+                    DB_INT(saving->id), DB_INT(kind), DB_TEXT(value_get_string(item, "name", "")),
+                    DB_TEXT(value_get_string(item, "type", "")), DB_TEXT(digest),
+                    DB_BOOL(value_get_bool(item, "public", false))),
+                error);
+}
+
+static bool save_pin(Saving *saving, int64_t resource_id, const Value *version, GError **error) {
+        if (value_length(version) == 0)
+                return true;
+        g_autofree char *text = json_write(version, JSON_SORTED, NULL);
+        return tx_exec(saving->tx,
+                       SQL("INSERT INTO resource_pins (resource_id, version, in_config) VALUES "
+                           "($1, $2, TRUE) ON CONFLICT (resource_id) DO UPDATE SET version = "
+                           "excluded.version, comment = '', in_config = TRUE",
+                           DB_INT(resource_id), DB_TEXT(text)),
+                       NULL, error);
+}
+
+static bool save_resources(Saving *saving, GError **error) {
+        if (!rename_all(saving, RESOURCE_KIND_RESOURCE,
+                        value_get(saving->save->config, "resources"), "resource", error) ||
+            !tx_exec(saving->tx,
+                     SQL("DELETE FROM resource_pins WHERE in_config AND resource_id IN (SELECT id "
+                         "FROM resources WHERE pipeline_id = $1)",
+                         DB_INT(saving->id)),
+                     NULL, error))
+                return false;
+        for (int kind = RESOURCE_KIND_RESOURCE; kind <= RESOURCE_KIND_PROTOTYPE; kind++) {
+                const Value *items = value_get(saving->save->config, resource_kind_lists[kind]);
+                for (size_t i = 0; i < value_length(items); i++) {
+                        const Value *item = value_at(items, i);
+                        int64_t id;
+                        if (!save_resource(saving, (ResourceKind) kind, item, &id, error))
+                                return false;
+                        if (kind != RESOURCE_KIND_RESOURCE)
+                                continue;
+                        remember_id(saving->resource_ids, value_get_string(item, "name", ""), id);
+                        if (!save_pin(saving, id, value_get(item, "version"), error))
+                                return false;
+                }
+        }
+        return true;
+}
+
+/* ---- jobs ---- */
+
+/* JSON list of the groups whose globs match the job. */
+static char *groups_of(const Value *config, const char *job) {
+        g_autoptr(Value) names = value_list();
+        const Value *groups = value_get(config, "groups");
+        for (size_t i = 0; i < value_length(groups); i++) {
+                const Value *globs = value_get(value_at(groups, i), "jobs");
+                for (size_t k = 0; k < value_length(globs); k++)
+                        if (fnmatch(text_or_empty(value_text(value_at(globs, k))), job, 0) == 0) {
+                                value_list_add(names, value_string(value_get_string(
+                                                              value_at(groups, i), "name", "")));
+                                break;
+                        }
+        }
+        return json_write(names, JSON_COMPACT, NULL);
+}
+
+static bool save_serial_group(Saving *saving, int64_t job_id, const char *name, GError **error) {
+        return tx_exec(saving->tx,
+                       SQL("INSERT INTO job_serial_groups (job_id, name) VALUES ($1, $2) ON "
+                           "CONFLICT (job_id, name) DO NOTHING",
+                           DB_INT(job_id), DB_TEXT(name)),
+                       NULL, error);
+}
+
+static bool save_serial_groups(Saving *saving, int64_t job_id, const Value *job, GError **error) {
+        const Value *groups = value_get(job, "serial_groups");
+        for (size_t i = 0; i < value_length(groups); i++)
+                if (!save_serial_group(saving, job_id,
+                                       text_or_empty(value_text(value_at(groups, i))), error))
+                        return false;
+        return value_length(groups) > 0 || job_max_in_flight(job) == 0 ||
+               save_serial_group(saving, job_id, value_get_string(job, "name", ""), error);
+}
+
+static bool save_job(Saving *saving, const Value *job, GError **error) {
+        const char *name = value_get_string(job, "name", "");
+        g_autofree char *groups = groups_of(saving->save->config, name);
+        int64_t id;
+        if (!tx_insert(saving->tx, &id,
+                       SQL("INSERT INTO jobs (pipeline_id, name, public, max_in_flight, "
+                           "interruptible, disable_manual_trigger, disable_reruns, "
+                           "pipeline_groups) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT "
+                           "(pipeline_id, name) DO UPDATE SET active = TRUE, public = "
+                           "excluded.public, max_in_flight = excluded.max_in_flight, interruptible "
+                           "= excluded.interruptible, disable_manual_trigger = "
+                           "excluded.disable_manual_trigger, disable_reruns = "
+                           "excluded.disable_reruns, pipeline_groups = excluded.pipeline_groups "
+                           "RETURNING id",
+                           DB_INT(saving->id), DB_TEXT(name),
+                           DB_BOOL(value_get_bool(job, "public", false)),
+                           DB_INT(job_max_in_flight(job)),
+                           DB_BOOL(value_get_bool(job, "interruptible", false)),
+                           DB_BOOL(value_get_bool(job, "disable_manual_trigger", false)),
+                           DB_BOOL(value_get_bool(job, "disable_reruns", false)), DB_TEXT(groups)),
+                       error))
+                return false;
+        remember_id(saving->job_ids, name, id);
+        return save_serial_groups(saving, id, job, error);
+}
+
+static bool save_input(Saving *saving, int64_t job_id, const ShapeStep *step, int64_t passed_job_id,
+                       GError **error) {
+        g_autofree char *version = json_or_null(step->version);
+        return tx_exec(saving->tx,
+                       SQL("INSERT INTO job_inputs (job_id, name, resource_id, passed_job_id, "
+                           "triggers, version) VALUES ($1, $2, $3, $4, $5, $6)",
+                           DB_INT(job_id), DB_TEXT(step->name),
+                           DB_INT(find_id(saving->resource_ids, step->resource)),
+                           DB_INT_OR_NULL(passed_job_id), DB_BOOL(step->trigger), DB_TEXT(version)),
+                       NULL, error);
+}
+
+/* Every job of this config that one of the globs means, each once. */
+static bool save_passed(Saving *saving, int64_t job_id, const ShapeStep *step, GError **error) {
+        GHashTableIter iter;
+        void *name, *id;
+        g_hash_table_iter_init(&iter, saving->job_ids);
+        while (g_hash_table_iter_next(&iter, &name, &id)) {
+                bool meant = false;
+                for (guint i = 0; i < step->passed->len && !meant; i++)
+                        meant = fnmatch(step->passed->pdata[i], name, FNM_PATHNAME) == 0;
+                if (meant && !save_input(saving, job_id, step, *(int64_t *) id, error))
+                        return false;
+        }
+        return true;
+}
+
+static bool save_plan(Saving *saving, const Value *job, GError **error) {
+        g_auto(JobShape) shape = { 0 };
+        job_shape_read(job, &shape);
+        int64_t id = find_id(saving->job_ids, value_get_string(job, "name", ""));
+
+        for (guint i = 0; i < shape.inputs->len; i++) {
+                const ShapeStep *step = shape.inputs->pdata[i];
+                if (!find_id(saving->resource_ids, step->resource))
+                        continue; /* validation has refused it already */
+                if (!(step->passed->len == 0 ? save_input(saving, id, step, 0, error)
+                                             : save_passed(saving, id, step, error)))
+                        return false;
+        }
+        for (guint i = 0; i < shape.outputs->len; i++) {
+                const ShapeStep *step = shape.outputs->pdata[i];
+                int64_t resource_id = find_id(saving->resource_ids, step->resource);
+                if (resource_id &&
+                    !tx_exec(saving->tx,
+                             SQL("INSERT INTO job_outputs (job_id, name, resource_id) VALUES ($1, "
+                                 "$2, $3)",
+                                 DB_INT(id), DB_TEXT(step->name), DB_INT(resource_id)),
+                             NULL, error))
+                        return false;
+        }
+        return true;
+}
+
+/* Caches of steps and jobs that are not in the config any more. */
+static bool delete_task_caches(Saving *saving, GError **error) {
+        g_autoptr(GHashTable) kept = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        const Value *jobs = value_get(saving->save->config, "jobs");
+        for (size_t i = 0; i < value_length(jobs); i++) {
+                g_auto(JobShape) shape = { 0 };
+                job_shape_read(value_at(jobs, i), &shape);
+                int64_t id = find_id(saving->job_ids,
+                                     value_get_string(value_at(jobs, i), "name", ""));
+                for (guint k = 0; k < shape.task_steps->len; k++)
+                        g_hash_table_add(kept,
+                                         g_strdup_printf("%" G_GINT64_FORMAT " %s", id,
+                                                         (char *) shape.task_steps->pdata[k]));
+        }
+
+        g_autoptr(GArray) gone = g_array_new(false, false, sizeof(int64_t));
+        g_autoptr(DbRows) rows = db_query(saving->tx, error,
+                                          "SELECT c.id, c.job_id, c.step_name FROM task_caches c "
+                                          "JOIN jobs j ON j.id = c.job_id WHERE j.pipeline_id = $1",
+                                          DB_INT(saving->id));
+        if (!rows)
+                return false;
+        while (db_next(rows)) {
+                g_autofree char *key = g_strdup_printf("%" G_GINT64_FORMAT " %s", db_int(rows, 1),
+                                                       db_text(rows, 2));
+                int64_t id = db_int(rows, 0);
+                if (!g_hash_table_contains(kept, key))
+                        g_array_append_val(gone, id);
+        }
+        if (!db_done(rows, error))
+                return false;
+        for (guint i = 0; i < gone->len; i++)
+                if (!tx_exec(saving->tx,
+                             SQL("DELETE FROM task_caches WHERE id = $1",
+                                 DB_INT(g_array_index(gone, int64_t, i))),
+                             NULL, error))
+                        return false;
+        return true;
+}
+
+static bool save_jobs(Saving *saving, GError **error) {
+        const Value *jobs = value_get(saving->save->config, "jobs");
+        if (!rename_all(saving, -1, jobs, "job", error))
+                return false;
+        for (size_t i = 0; i < value_length(jobs); i++)
+                if (!save_job(saving, value_at(jobs, i), error))
+                        return false;
+        if (!delete_task_caches(saving, error) ||
+            !tx_exec(saving->tx,
+                     SQL("DELETE FROM job_inputs WHERE job_id IN (SELECT id FROM jobs WHERE "
+                         "pipeline_id = $1)",
+                         DB_INT(saving->id)),
+                     NULL, error) ||
+            !tx_exec(saving->tx,
+                     SQL("DELETE FROM job_outputs WHERE job_id IN (SELECT id FROM jobs WHERE "
+                         "pipeline_id = $1)",
+                         DB_INT(saving->id)),
+                     NULL, error))
+                return false;
+        for (size_t i = 0; i < value_length(jobs); i++)
+                if (!save_plan(saving, value_at(jobs, i), error))
+                        return false;
+        return true;
+}
+
+static bool save_in(DbTx *tx, void *data, GError **error) {
+        Saving *saving = data;
+        saving->tx = tx;
+        g_hash_table_remove_all(saving->job_ids);
+        g_hash_table_remove_all(saving->resource_ids);
+        if (!save_pipeline(saving, error) || !save_resources(saving, error) ||
+            !save_jobs(saving, error) ||
+            !tx_request_schedule(tx, SCHEDULE("pipeline_id = $2", DB_INT(saving->id)), error))
+                return false;
+        tx_notify(tx, NOTIFY_RESOURCES, saving->id);
+        return true;
+}
+
+/* What lists of pipelines show without unsealing the config. */
+static char *shown_of(const Value *config) {
+        static const char *const keys[] = { "groups", "display", "user_data" };
+        g_autoptr(Value) shown = value_map();
+        for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+                if (!value_is_null(value_get(config, keys[i])))
+                        value_map_set(shown, keys[i], value_ref(value_get(config, keys[i])));
+        return json_write(shown, JSON_COMPACT, NULL);
+}
+
+bool pipeline_save(Store *store, const PipelineSave *save, bool *ret_created, Pipeline **ret,
+                   GError **error) {
+        g_autofree char *instance_vars = json_canonical(save->instance_vars);
+        g_autofree char *shown = shown_of(save->config);
+        g_autofree char *config = NULL, *nonce = NULL;
+        if (!seal_json(store, save->config, &config, &nonce, error))
+                return false;
+        g_autoptr(GHashTable)
+                job_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        g_autoptr(GHashTable)
+                resource_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        Saving saving = {
+                .store = store,
+                .save = save,
+                .instance_vars = instance_vars,
+                .config = config,
+                .nonce = nonce,
+                .shown = shown,
+                .now = clock_now(),
+                .job_ids = job_ids,
+                .resource_ids = resource_ids,
+        };
+        if (!db_write(store->db, save_in, &saving, error))
+                return false;
+        Pipeline *pipeline = ret ? pipeline_get(store, saving.id, error) : NULL;
+        if (ret && !pipeline)
+                return false;
+        if (ret)
+                *ret = pipeline;
+        if (ret_created)
+                *ret_created = saving.created;
+        return true;
+}
