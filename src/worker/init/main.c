@@ -271,14 +271,15 @@ int main(void) {
 
                 if (polls[2].revents & POLLOUT)
                         blocked = false;
+                if (polls[1].revents)
+                        accept_worker();
+                if (connection >= 0 &&
+                    polls[2].revents) /* a resize before what is typed after it */
+                        while (listen_once())
+                                ;
                 for (size_t i = 0; i < SHIM_PROCESSES_MAX; i++)
                         process_move(&processes[i]);
                 reap(signals);
-                if (polls[1].revents)
-                        accept_worker();
-                if (connection >= 0 && polls[2].revents)
-                        while (listen_once())
-                                ;
                 tell_all();
         }
 }
