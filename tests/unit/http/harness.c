@@ -47,7 +47,7 @@ static void hijack(HttpRequest *request) {
         ssize_t length;
         http_header_set(request, "Connection", "Upgrade");
         http_header_set(request, "Upgrade", "tcp");
-        g_autofree char *body = http_body(request, 0, NULL, NULL);
+        g_free(http_body(request, 0, NULL, NULL));
         g_autoptr(HttpSocket) socket = http_hijack(request, 101, NULL);
         Cancel *cancel = http_request_cancel(request);
         while ((length = http_socket_read(socket, piece, sizeof piece, cancel, NULL)) > 0)

@@ -58,6 +58,7 @@ static void limits_trailers(void) {
         g_autofree char *text = g_strdup_printf("0\r\nT: %s\r\n\r\n", value);
         g_autofree char *payload = decode(text, 10, &state, &used);
         g_assert_cmpint(state, ==, CHUNKED_BAD);
+        g_assert_cmpstr(payload, ==, "");
 }
 
 int main(int argc, char **argv) {

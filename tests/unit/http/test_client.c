@@ -184,10 +184,10 @@ typedef struct {
 static void *answer_raw(void *data) {
         Fixed *fixed = data;
         autofd fd = accept4(fixed->listener, NULL, NULL, SOCK_CLOEXEC);
-        g_autofree char *request = raw_read_until(fd, "\r\n\r\n");
+        g_free(raw_read_until(fd, "\r\n\r\n"));
         raw_send(fd, fixed->answer);
         shutdown(fd, SHUT_WR);
-        g_autofree char *rest = raw_read_all(fd);
+        g_free(raw_read_all(fd));
         return NULL;
 }
 

@@ -261,7 +261,7 @@ static void leaves_no_descriptor_behind(void) {
                         close(fd);
                 else {
                         shutdown(fd, SHUT_WR);
-                        g_autofree char *answer = raw_read_all(fd);
+                        g_free(raw_read_all(fd));
                         close(fd);
                 }
         }
@@ -279,7 +279,7 @@ static void recovers_when_descriptors_run_out(void) {
         getrlimit(RLIMIT_NOFILE, &limit);
         autofd first = raw_connect(harness);
         raw_send(first, NEXT);
-        g_autofree char *answer = raw_read_until(first, "hello");
+        g_free(raw_read_until(first, "hello"));
         autofd second = raw_socket(harness);
         int next = dup(first); /* the lowest number that is free: from here on none is */
         struct rlimit low = { .rlim_cur = (rlim_t) next, .rlim_max = limit.rlim_max };
