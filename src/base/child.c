@@ -462,12 +462,13 @@ static bool run_start(Run *run, const ChildSpec *spec, bool feed, GError **error
         autofd input = -1, output = -1, complaint = -1;
         if (feed && !make_pipe(&run->input, &input, false, error))
                 return false;
-        if (!make_pipe(&run->output, &output, true, error) ||
-            !make_pipe(&run->error, &complaint, true, error))
+        if (spec->output <= 0 && !make_pipe(&run->output, &output, true, error))
+                return false;
+        if (spec->error <= 0 && !make_pipe(&run->error, &complaint, true, error))
                 return false;
         actual.input = feed ? input : spec->input;
-        actual.output = output;
-        actual.error = complaint;
+        actual.output = output >= 0 ? output : spec->output;
+        actual.error = complaint >= 0 ? complaint : spec->error;
         run->group = spec->new_session;
         return child_start(&actual, &run->pid, &run->pidfd, error);
 }

@@ -17,7 +17,7 @@ typedef struct {
         uid_t user; /* 0: unchanged; also sets the group and drops all capabilities */
         gid_t group;
         bool new_session;
-        bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
+        bool die_with_parent; /* killed when this process ends, not when this thread does */
 } ChildSpec;
 
 typedef struct {
@@ -37,6 +37,8 @@ bool child_start(const ChildSpec *spec, pid_t *ret_pid, int *ret_pidfd, GError *
 bool child_wait(pid_t pid, int pidfd, Cancel *cancel, int *ret, GError **error);
 
 /* Starts, feeds input (may be NULL), collects output up to output_limit (ERROR_LIMIT beyond),
- * waits. When cancel fires: SIGTERM, 2 s later SIGKILL. The exit code is not an error. */
+ * waits for its end, not for that of what it started. What has a descriptor of its own in spec is
+ * not collected. When cancel fires: SIGTERM, 2 s later SIGKILL, to its whole group with
+ * new_session. The exit code is not an error. */
 bool child_run(const ChildSpec *spec, const char *input, size_t input_length, size_t output_limit,
                Cancel *cancel, ChildResult *ret, GError **error);

@@ -67,9 +67,9 @@ static void pool_destroy(Pool *pool) {
         condition_destroy(&pool->changed);
 }
 
-/* Takes session; NULL or a dead one only makes room. */
+/* Takes session; NULL, a dead one, or one still in a transaction only makes room. */
 static void pool_give(Pool *pool, Session *session) {
-        bool alive = session && session_alive(session);
+        bool alive = session && PQtransactionStatus(session->handle) == PQTRANS_IDLE;
         if (!alive)
                 session_close(session);
         MUTEX_SCOPE(&pool->mutex);
@@ -132,6 +132,8 @@ static Outcome commit(Session *session, bool writing, GError **error) {
                         fault_here("db-after-commit");
                 return DONE;
         }
+        if (!writing)
+                return failed_because(session, passes);
         if (!session_alive(session))
                 g_prefix_error(error, "commit, outcome unknown: ");
         return passes ? AGAIN : FAILED;
@@ -174,11 +176,6 @@ static bool run_transaction(Db *db, Pool *pool, bool writing, DbFn fn, void *dat
                 notes_clear(notes);
                 DbTx tx = { .db = db, .connection = session, .writing = writing, .notes = notes };
                 Outcome outcome = run_once(session, &tx, fn, data, &failure);
-                /* What was interrupted is in a state nobody knows. */
-                if (cancel_fired(pool->cancel)) {
-                        session_close(session);
-                        session = NULL;
-                }
                 pool_give(pool, session);
                 if (outcome == DONE)
                         return true;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -53,6 +54,19 @@ static void large_input_and_output_do_not_block_each_other(void) {
         run(&SHELL("cat"), input, &result);
         g_assert_cmpint(result.output_length, ==, LIMIT - 1);
         g_assert_cmpstr(result.output, ==, input);
+}
+
+static void what_has_a_descriptor_of_its_own_is_not_collected(void) {
+        autofd file = memfd_create("output", MFD_CLOEXEC);
+        ChildSpec spec = SHELL("echo there; echo here >&2");
+        char there[6];
+        spec.output = file;
+        g_auto(ChildResult) result = { 0 };
+        run(&spec, NULL, &result);
+        g_assert_cmpstr(result.output, ==, "");
+        g_assert_cmpstr(result.error, ==, "here\n");
+        g_assert_cmpint(pread(file, there, sizeof(there), 0), ==, sizeof(there));
+        g_assert_cmpmem(there, sizeof(there), "there\n", 6);
 }
 
 static void too_much_output_is_an_error(void) {
@@ -252,6 +266,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/child/result", output_and_status_come_back);
         g_test_add_func("/child/large", large_input_and_output_do_not_block_each_other);
+        g_test_add_func("/child/own", what_has_a_descriptor_of_its_own_is_not_collected);
         g_test_add_func("/child/limit", too_much_output_is_an_error);
         g_test_add_func("/child/stderr", only_the_end_of_stderr_is_kept);
         g_test_add_func("/child/missing", a_missing_program_is_not_found);
