@@ -208,7 +208,10 @@ bool build_finish(Store *store, const BuildFinish *finish, GError **error) {
         Time now = finish->now ? finish->now : clock_now();
         if (!log_end(store, &lease, &status, &now, error))
                 return false;
-        fault_here("build-log-ended");
+        if (fault_here("build-log-ended")) {
+                g_set_error(error, ERROR, ERROR_INTERNAL, "ended as the fault point said");
+                return false;
+        }
 
         FinishCommit commit = { finish->id, finish->epoch, status, now };
         if (!build_finish_commit(store, &commit, error))

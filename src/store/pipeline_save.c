@@ -1,7 +1,6 @@
 /* Saving a config: 05 §5.5's order, one transaction. */
+#include "config/pipeline.h"
 #include "store/internal.h"
-
-#include <fnmatch.h>
 
 typedef struct {
         Store *store;
@@ -280,18 +279,16 @@ static bool save_resources(Saving *saving, GError **error) {
 
 /* ---- jobs ---- */
 
-/* JSON list of the groups whose globs match the job. */
+/* JSON list of the groups the job is in: a name for each glob that matches, as upstream. */
 static char *groups_of(const Value *config, const char *job) {
         g_autoptr(Value) names = value_list();
         const Value *groups = value_get(config, "groups");
         for (size_t i = 0; i < value_length(groups); i++) {
+                const char *name = value_get_string(value_at(groups, i), "name", "");
                 const Value *globs = value_get(value_at(groups, i), "jobs");
                 for (size_t k = 0; k < value_length(globs); k++)
-                        if (fnmatch(text_or_empty(value_text(value_at(globs, k))), job, 0) == 0) {
-                                value_list_add(names, value_string(value_get_string(
-                                                              value_at(groups, i), "name", "")));
-                                break;
-                        }
+                        if (glob_match(text_or_empty(value_text(value_at(globs, k))), job))
+                                value_list_add(names, value_string(name));
         }
         return json_write(names, JSON_COMPACT, NULL);
 }
@@ -360,7 +357,7 @@ static bool save_passed(Saving *saving, int64_t job_id, const ShapeStep *step, G
         while (g_hash_table_iter_next(&iter, &name, &id)) {
                 bool meant = false;
                 for (guint i = 0; i < step->passed->len && !meant; i++)
-                        meant = fnmatch(step->passed->pdata[i], name, FNM_PATHNAME) == 0;
+                        meant = path_match(step->passed->pdata[i], name);
                 if (meant && !save_input(saving, job_id, step, *(int64_t *) id, error))
                         return false;
         }
