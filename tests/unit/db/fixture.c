@@ -18,7 +18,7 @@ static struct {
         char *conninfo; /* NULL: not there */
         bool tried;
         bool absent; /* not installed */
-        int databases;
+        int schemas; /* a database each would cost half a second */
 } server;
 
 static void read_line(int fd, char *ret, size_t size) {

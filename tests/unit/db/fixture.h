@@ -1,4 +1,4 @@
-/* Each test of db runs on both databases: a fresh SQLite file, a fresh database of one throw-away
+/* Each test of db runs on both databases: a fresh SQLite file, a fresh schema in one throw-away
  * PostgreSQL. */
 #pragma once
 
