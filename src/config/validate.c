@@ -259,41 +259,88 @@ typedef enum {
         JOB_DONE,
 } JobState;
 
-typedef struct {
-        const PipelineConfig *config;
-        JobState *states;
-} CycleSearch;
-
-/* The job where the first cycle starts that can be reached from a job; NULL: none. Depth is bounded by the jobs. */
-static const JobConfig *find_cycle(CycleSearch *search, size_t index) {
-        const JobConfig *job = g_ptr_array_index(search->config->jobs, index);
-        if (search->states[index] == JOB_OPEN)
-                return job;
-        if (search->states[index] == JOB_DONE)
-                return NULL;
-        search->states[index] = JOB_OPEN;
+/* The jobs that a job's gets have passed, as places in the config, in the order in which they are named. */
+static GArray *passed_places(const PipelineConfig *config, GHashTable *places,
+                             const JobConfig *job) {
+        GArray *passed = g_array_new(FALSE, FALSE, sizeof(size_t));
         g_autoptr(GArray) inputs = job_config_inputs(job);
         for (size_t i = 0; i < inputs->len; i++) {
-                const char *const *passed = g_array_index(inputs, JobInput, i).passed;
-                for (; passed && *passed; passed++)
-                        for (size_t j = 0; j < search->config->jobs->len; j++) {
-                                const JobConfig *other = g_ptr_array_index(search->config->jobs, j);
-                                const JobConfig *start = path_match(*passed, other->name)
-                                                                 ? find_cycle(search, j)
-                                                                 : NULL;
-                                if (start)
-                                        return start;
+                const char *const *pattern = g_array_index(inputs, JobInput, i).passed;
+                for (; pattern && *pattern; pattern++) {
+                        bool plain = !strpbrk(*pattern, "*?[\\");
+                        size_t place = plain ? GPOINTER_TO_SIZE(
+                                                       g_hash_table_lookup(places, *pattern))
+                                             : 0;
+                        if (place > 0)
+                                g_array_append_vals(passed, &(size_t){ place - 1 }, 1);
+                        for (size_t j = 0; !plain && j < config->jobs->len; j++) {
+                                const JobConfig *other = g_ptr_array_index(config->jobs, j);
+                                if (path_match(*pattern, other->name))
+                                        g_array_append_val(passed, j);
                         }
+                }
         }
-        search->states[index] = JOB_DONE;
+        return passed;
+}
+
+/* A job on the path that is being walked, and which of those it depends on comes next. */
+typedef struct {
+        size_t job;
+        size_t next;
+        GArray *passed;
+} PathEntry;
+
+static void path_entry_clear(void *data) {
+        g_array_unref(((PathEntry *) data)->passed);
+}
+
+typedef struct {
+        const PipelineConfig *config;
+        GHashTable *places; /* name → place + 1 */
+        JobState *states;
+        GArray *path; /* of PathEntry */
+} CycleSearch;
+
+static void path_push(CycleSearch *search, size_t job) {
+        PathEntry entry = { .job = job,
+                            .passed = passed_places(search->config, search->places,
+                                                    g_ptr_array_index(search->config->jobs, job)) };
+        search->states[job] = JOB_OPEN;
+        g_array_append_val(search->path, entry);
+}
+
+/* The job where the first cycle starts that can be reached from a job; NULL: none. */
+static const JobConfig *find_cycle(CycleSearch *search, size_t from) {
+        if (search->states[from] == JOB_NEW)
+                path_push(search, from);
+        while (search->path->len > 0) {
+                PathEntry *entry = &g_array_index(search->path, PathEntry, search->path->len - 1);
+                if (entry->next == entry->passed->len) {
+                        search->states[entry->job] = JOB_DONE;
+                        g_array_set_size(search->path, search->path->len - 1);
+                        continue;
+                }
+                size_t job = g_array_index(entry->passed, size_t, entry->next++);
+                if (search->states[job] == JOB_OPEN)
+                        return g_ptr_array_index(search->config->jobs, job);
+                if (search->states[job] == JOB_NEW)
+                        path_push(search, job);
+        }
         return NULL;
 }
 
 static void validate_cycles(const PipelineConfig *config, ConfigFindings *findings) {
         g_autofree JobState *states = g_new0(JobState, config->jobs->len + 1);
-        CycleSearch search = { config, states };
+        g_autoptr(GHashTable) places = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GArray) path = g_array_new(FALSE, FALSE, sizeof(PathEntry));
+        CycleSearch search = { config, places, states, path };
         Section lines;
 
+        g_array_set_clear_func(path, path_entry_clear);
+        for (size_t i = config->jobs->len; i > 0; i--)
+                g_hash_table_insert(places,
+                                    ((JobConfig *) g_ptr_array_index(config->jobs, i - 1))->name,
+                                    GSIZE_TO_POINTER(i));
         section_init(&lines);
         for (size_t i = 0; i < config->jobs->len; i++) {
                 const JobConfig *start = find_cycle(&search, i);

@@ -6,8 +6,15 @@
 
 #define CHECKING_INTERVAL_DEFAULT DURATION_MINUTE
 
+/* Steps in one plan: `attempts` multiplies, and nests. */
+#define STEPS_MAX 10000
+/* Types below a type. Each level needs a get and a check, each of which needs the level below: plans double. A longer
+ * chain ends in what looks like a base type, which no worker has. */
+#define TYPE_CHAIN_MAX 8
+
 typedef struct {
         const PlannerSpec *spec;
+        uint64_t start; /* of the counter */
         const PlannerInput *inputs;
         size_t input_count;
 } Planner;
@@ -78,7 +85,9 @@ typedef struct {
         CheckEvery interval;
 } ImageSteps;
 
-static Plan *image_check(const PlannerImage *image, const ImageSteps *steps) {
+static void type_image(const PlannerImage *image, size_t level, TypeImage *ret);
+
+static Plan *image_check(const PlannerImage *image, const ImageSteps *steps, size_t level) {
         Plan *plan = plan_new(g_strdup_printf("%s/image-check", image->plan_id), PLAN_CHECK);
         CheckPlan *check = plan->check;
         plan_set_text(&check->name, steps->name);
@@ -92,11 +101,12 @@ static Plan *image_check(const PlannerImage *image, const ImageSteps *steps) {
         below.plan_id = plan->id;
         below.type = steps->type;
         below.tags = steps->tags;
-        planner_type_image(&below, &check->image);
+        type_image(&below, level + 1, &check->image);
         return plan;
 }
 
-static Plan *image_get(const PlannerImage *image, const ImageSteps *steps, const Plan *check) {
+static Plan *image_get(const PlannerImage *image, const ImageSteps *steps, const Plan *check,
+                       size_t level) {
         Plan *plan = plan_new(g_strdup_printf("%s/image-get", image->plan_id), PLAN_GET);
         GetPlan *get = plan->get;
         plan_set_text(&get->name, steps->name);
@@ -112,13 +122,8 @@ static Plan *image_get(const PlannerImage *image, const ImageSteps *steps, const
         below.plan_id = plan->id;
         below.type = steps->type;
         below.tags = steps->tags;
-        planner_type_image(&below, &get->image);
+        type_image(&below, level + 1, &get->image);
         return plan;
-}
-
-/* The base type at the bottom of a chain of types. Borrowed. */
-static const char *bottom_type(const TypeImage *image) {
-        return image->base_type;
 }
 
 static void set_base_type(TypeImage *image, const char *base_type) {
@@ -126,9 +131,9 @@ static void set_base_type(TypeImage *image, const char *base_type) {
         image->base_type = g_strdup(base_type);
 }
 
-void planner_type_image(const PlannerImage *image, TypeImage *ret) {
+static void type_image(const PlannerImage *image, size_t level, TypeImage *ret) {
         const ResourceTypeConfig *type = find_type(image->resource_types, image->type);
-        if (!type) {
+        if (!type || level >= TYPE_CHAIN_MAX) {
                 set_base_type(ret, image->type);
                 return;
         }
@@ -147,10 +152,14 @@ void planner_type_image(const PlannerImage *image, TypeImage *ret) {
                 .tags = type->tags ? (const char *const *) type->tags : image->tags,
                 .interval = interval_or(&type->check_every, image->checking_interval),
         };
-        ret->check_plan = image_check(&parent, &steps);
-        ret->get_plan = image_get(&parent, &steps, ret->check_plan);
+        ret->check_plan = image_check(&parent, &steps, level);
+        ret->get_plan = image_get(&parent, &steps, ret->check_plan, level);
         ret->privileged = type->privileged;
-        set_base_type(ret, bottom_type(&ret->get_plan->get->image));
+        set_base_type(ret, ret->get_plan->get->image.base_type);
+}
+
+void planner_type_image(const PlannerImage *image, TypeImage *ret) {
+        type_image(image, 0, ret);
 }
 
 void planner_task_image(const PlannerImage *image, const ImageResourceConfig *resource,
@@ -164,8 +173,8 @@ void planner_task_image(const PlannerImage *image, const ImageResourceConfig *re
                 .tags = resource->tags ? (const char *const *) resource->tags : image->tags,
                 .interval = interval_or(NULL, image->checking_interval),
         };
-        *ret_check = resource->version ? NULL : image_check(image, &steps);
-        *ret_get = image_get(image, &steps, *ret_check);
+        *ret_check = resource->version ? NULL : image_check(image, &steps, 0);
+        *ret_get = image_get(image, &steps, *ret_check, 0);
 }
 
 static void fill_image(const Planner *planner, const char *plan_id, const char *type, char **tags,
@@ -523,6 +532,10 @@ static char **own_tags(const StepConfig *step) {
 static Plan *plan_step(const Planner *planner, const StepConfig *step, char **tags,
                        GError **error) {
         char **own = own_tags(step);
+        if (*planner->spec->counter - planner->start >= STEPS_MAX) {
+                g_set_error(error, ERROR, ERROR_LIMIT, "plan has more than %d steps", STEPS_MAX);
+                return NULL;
+        }
         return planners[step->kind](planner, step, own ? own : tags, error);
 }
 
@@ -530,7 +543,7 @@ static Plan *plan_step(const Planner *planner, const StepConfig *step, char **ta
 
 Plan *planner_job(const PlannerSpec *spec, const JobConfig *job, const PlannerInput *inputs,
                   size_t input_count, GError **error) {
-        const Planner planner = { spec, inputs, input_count };
+        const Planner planner = { spec, *spec->counter, inputs, input_count };
         const StepConfig steps = { .kind = STEP_DO, .steps = job->plan };
         const struct {
                 const StepConfig *hook;

@@ -20,7 +20,7 @@ typedef struct {
 
 /*
  * Returns new, or NULL with ERROR_NOT_FOUND ("unknown resource: x", "unknown prototype: x", "version for input x not
- * provided").
+ * provided"), ERROR_LIMIT when the plan would have more than 10 000 steps.
  */
 Plan *planner_job(const PlannerSpec *spec, const JobConfig *job, const PlannerInput *inputs,
                   size_t input_count, GError **error);
@@ -51,6 +51,7 @@ typedef struct {
         bool skip_interval;
 } PlannerImage;
 
+/* ret is that of a new plan. Chains of more than 8 types end as if there were no more. */
 void planner_type_image(const PlannerImage *image, TypeImage *ret);
 
 /* The plans that fetch a task's image_resource, for plan_id: a get, and a check unless it names a version. The source

@@ -189,6 +189,28 @@ static void follows_chains_of_types_to_the_base_type(void) {
         g_assert_nonnull(plan_find(plan, "1/image-check/image-check"));
 }
 
+static void bounds_what_attempts_and_chains_of_types_multiply(void) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(PipelineConfig) config = config_with(
+                "\"plan\":[{\"attempts\":1000000000,\"try\":{\"do\":[],\"attempts\":1000000000}}]");
+        g_assert_null(plan_job(config, (PlannerSpec){}, &error));
+        g_assert_error(error, ERROR, ERROR_LIMIT);
+        g_assert_cmpstr(error->message, ==, "plan has more than 10000 steps");
+
+        g_autoptr(GPtrArray)
+                types = g_ptr_array_new_with_free_func((GDestroyNotify) resource_type_config_free);
+        for (size_t i = 0; i < 100; i++) {
+                g_autofree char *json = g_strdup_printf("{\"name\":\"t%zu\",\"type\":\"t%zu\"}", i,
+                                                        i + 1);
+                g_autoptr(Value) value = parse(json);
+                g_ptr_array_add(types, resource_type_config_from_value(value, NULL));
+        }
+        const PlannerImage image = { .resource_types = types, .plan_id = "1", .type = "t0" };
+        g_autoptr(Plan) get = plan_new(g_strdup("1"), PLAN_GET);
+        planner_type_image(&image, &get->get->image);
+        g_assert_cmpstr(get->get->image.base_type, ==, "t8");
+}
+
 /* ---- tags (8.3: of jobs and combinators) ---- */
 
 static void steps_inherit_tags_when_they_have_none(void) {
@@ -264,6 +286,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/planner/skip-interval",
                         skips_the_interval_of_image_checks_of_puts_in_manual_builds);
         g_test_add_func("/planner/types", follows_chains_of_types_to_the_base_type);
+        g_test_add_func("/planner/limits", bounds_what_attempts_and_chains_of_types_multiply);
         g_test_add_func("/planner/tags", steps_inherit_tags_when_they_have_none);
         g_test_add_func("/planner/checks", plans_checks_of_resources_and_types);
         g_test_add_func("/planner/task-image", plans_the_image_of_a_task);
