@@ -29,7 +29,18 @@ IdentifierVerdict identifier_judge(const char *identifier, const char *const *co
 void section_check_identifier(Section *section, const char *identifier, const char *context,
                               ConfigFindings *findings);
 
+/* What steps look up, so that large pipelines do not cost the square of their size. Borrows from the config. */
+typedef struct {
+        GHashTable *resources;     /* set of names */
+        GHashTable *jobs;          /* name → JobConfig */
+        GHashTable *job_resources; /* JobConfig → set of names that it gets or puts */
+} StepIndex;
+
+void step_index_init(StepIndex *index, const PipelineConfig *config);
+void step_index_clear(StepIndex *index);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(StepIndex, step_index_clear)
+
 /* Steps of one job, with its hooks: "jobs.NAME.plan" is the context. */
-void validate_job_steps(const PipelineConfig *config, const JobConfig *job, const char *context,
-                        Section *section, ConfigFindings *findings);
+void validate_job_steps(const PipelineConfig *config, const StepIndex *index, const JobConfig *job,
+                        const char *context, Section *section, ConfigFindings *findings);
 void validate_var_sources(const PipelineConfig *config, ConfigFindings *findings);

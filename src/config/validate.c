@@ -200,8 +200,10 @@ static void check_log_retention(const JobConfig *job, const char *context, Secti
 
 static void validate_jobs(const PipelineConfig *config, ConfigFindings *findings) {
         g_autoptr(GHashTable) names = names_new();
+        g_auto(StepIndex) index;
         Section lines;
 
+        step_index_init(&index, config);
         section_init(&lines);
         if (config->jobs->len == 0)
                 section_add(&lines, "jobs: pipeline must contain at least one job");
@@ -213,7 +215,7 @@ static void validate_jobs(const PipelineConfig *config, ConfigFindings *findings
                 if (!*job->name)
                         section_add(&lines, "%s has no name", context);
                 check_log_retention(job, context, &lines, findings);
-                validate_job_steps(config, job, context, &lines, findings);
+                validate_job_steps(config, &index, job, context, &lines, findings);
         }
         section_finish(&lines, "jobs", findings);
 }

@@ -13,6 +13,7 @@ struct Names {
 
 typedef struct {
         const PipelineConfig *config;
+        const StepIndex *index;
         Section *lines;
         ConfigFindings *findings;
         GPtrArray *context;   /* of text */
@@ -124,27 +125,31 @@ static void check_task(StepCheck *check, const StepConfig *step) {
 }
 
 /* Whether a job gets or puts a resource anywhere. */
-static bool interacts(const JobConfig *job, const char *resource) {
-        g_autoptr(GArray) inputs = job_config_inputs(job);
-        g_autoptr(GArray) outputs = job_config_outputs(job);
-        for (size_t i = 0; i < inputs->len; i++)
-                if (g_str_equal(g_array_index(inputs, JobInput, i).resource, resource))
-                        return true;
-        for (size_t i = 0; i < outputs->len; i++)
-                if (g_str_equal(g_array_index(outputs, JobOutput, i).resource, resource))
-                        return true;
-        return false;
+static bool interacts(const StepIndex *index, const JobConfig *job, const char *resource) {
+        const GHashTable *resources = g_hash_table_lookup(index->job_resources, job);
+        return resources && g_hash_table_contains((GHashTable *) resources, resource);
+}
+
+/* The jobs a pattern names; most patterns are plain names. */
+static GPtrArray *passed_jobs(const StepCheck *check, const char *pattern) {
+        if (strpbrk(pattern, "*?[\\"))
+                return pipeline_config_passed_jobs(check->config, pattern);
+        GPtrArray *jobs = g_ptr_array_new();
+        void *job = g_hash_table_lookup(check->index->jobs, pattern);
+        if (job)
+                g_ptr_array_add(jobs, job);
+        return jobs;
 }
 
 static void check_passed(StepCheck *check, const GetStepConfig *get, const char *resource) {
         push(check, ".passed");
         for (char **pattern = get->passed; pattern && *pattern; pattern++) {
-                g_autoptr(GPtrArray) jobs = pipeline_config_passed_jobs(check->config, *pattern);
+                g_autoptr(GPtrArray) jobs = passed_jobs(check, *pattern);
                 if (jobs->len == 0)
                         fault(check, "no matching job(s) for '%s'", *pattern);
                 for (size_t i = 0; i < jobs->len; i++) {
                         const JobConfig *job = g_ptr_array_index(jobs, i);
-                        if (!interacts(job, resource))
+                        if (!interacts(check->index, job, resource))
                                 fault(check, "job '%s' does not interact with resource '%s'",
                                       job->name, resource);
                 }
@@ -158,7 +163,7 @@ static void check_get(StepCheck *check, const StepConfig *step) {
         check_identifier(check, step->get->name, false);
         if (!g_hash_table_add(check->get_seen, step->get->name))
                 fault(check, "repeated name");
-        if (!pipeline_config_resource(check->config, resource))
+        if (!g_hash_table_contains(check->index->resources, resource))
                 fault(check, "unknown resource '%s'", resource);
         check_passed(check, step->get, resource);
         pop(check);
@@ -168,7 +173,7 @@ static void check_put(StepCheck *check, const StepConfig *step) {
         const char *resource = step_config_resource(step);
         push(check, ".put(%s)", step->put->name);
         check_identifier(check, step->put->name, false);
-        if (!pipeline_config_resource(check->config, resource))
+        if (!g_hash_table_contains(check->index->resources, resource))
                 fault(check, "unknown resource '%s'", resource);
         pop(check);
 }
@@ -311,13 +316,48 @@ static void check_step(StepCheck *check, const StepConfig *step) {
         }
 }
 
-void validate_job_steps(const PipelineConfig *config, const JobConfig *job, const char *context,
-                        Section *section, ConfigFindings *findings) {
+/* ---- index ---- */
+
+static GHashTable *resources_of(const JobConfig *job) {
+        GHashTable *resources = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GArray) inputs = job_config_inputs(job);
+        g_autoptr(GArray) outputs = job_config_outputs(job);
+        for (size_t i = 0; i < inputs->len; i++)
+                g_hash_table_add(resources, (void *) g_array_index(inputs, JobInput, i).resource);
+        for (size_t i = 0; i < outputs->len; i++)
+                g_hash_table_add(resources, (void *) g_array_index(outputs, JobOutput, i).resource);
+        return resources;
+}
+
+void step_index_init(StepIndex *index, const PipelineConfig *config) {
+        index->resources = g_hash_table_new(g_str_hash, g_str_equal);
+        index->jobs = g_hash_table_new(g_str_hash, g_str_equal);
+        index->job_resources = g_hash_table_new_full(NULL, NULL, NULL,
+                                                     (GDestroyNotify) g_hash_table_unref);
+        for (size_t i = 0; i < config->resources->len; i++)
+                g_hash_table_add(
+                        index->resources,
+                        ((ResourceConfig *) g_ptr_array_index(config->resources, i))->name);
+        for (size_t i = config->jobs->len; i > 0; i--) { /* of equal names the first stays */
+                JobConfig *job = g_ptr_array_index(config->jobs, i - 1);
+                g_hash_table_insert(index->jobs, job->name, job);
+                g_hash_table_insert(index->job_resources, job, resources_of(job));
+        }
+}
+
+void step_index_clear(StepIndex *index) {
+        g_hash_table_unref(index->resources);
+        g_hash_table_unref(index->jobs);
+        g_hash_table_unref(index->job_resources);
+}
+
+void validate_job_steps(const PipelineConfig *config, const StepIndex *index, const JobConfig *job,
+                        const char *context, Section *section, ConfigFindings *findings) {
         g_autoptr(GPtrArray) elements = g_ptr_array_new_with_free_func(g_free);
         g_autoptr(GHashTable) get_seen = g_hash_table_new(g_str_hash, g_str_equal);
         g_autoptr(GHashTable) declared = g_hash_table_new(g_str_hash, g_str_equal);
         Names names = { .declared = declared };
-        StepCheck check = { config, section, findings, elements, get_seen, &names };
+        StepCheck check = { config, index, section, findings, elements, get_seen, &names };
         const StepConfig plan = { .kind = STEP_DO, .steps = job->plan };
         const struct {
                 const StepConfig *hook;
