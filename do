@@ -107,7 +107,10 @@ meson_setup() {
 
 # compile DIRECTORY [TARGET...]: says nothing unless something is wrong.
 compile() {
-    ninja -C "$1" --quiet "${@:2}" | sed '/^ninja: no work to do/d'
+    ninja -C "$1" "${@:2}" >"$1/.compile.log" 2>&1 || {
+        grep -v '^\[[0-9/]*\] ' "$1/.compile.log" >&2
+        return 1
+    }
 }
 
 build() {
