@@ -1,14 +1,12 @@
-/* The reader: libyaml's events become a tree that JSON could hold. */
+/* The reader: upstream's YAML library decodes into untyped values, which are then converted to JSON's. */
 #include "base/yaml.h"
 
-#include "base/json.h"
-#include "base/yaml_scalar.h"
+#include "base/yaml_node.h"
 
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
-#include <yaml.h>
 
-#define PREFIX "error converting YAML to JSON: "
+#define CONVERTING "error converting YAML to JSON: "
 
 const YamlLimits yaml_limits_default = {
         .bytes = 8 * 1024 * 1024,
@@ -17,321 +15,318 @@ const YamlLimits yaml_limits_default = {
 };
 
 typedef struct {
-        Value *value;
-        size_t nodes; /* in it, for the limit */
-} Anchor;
-
-typedef struct {
-        yaml_parser_t parser;
-        yaml_event_t event; /* the one to read next */
-        bool have_event;
-        size_t depth, nodes, nodes_max;
+        const YamlLimits *limits;
         YamlFlags flags;
-        GHashTable *anchors; /* name → Anchor */
+        YamlCount count;
+        GString *repeated; /* keys set twice, one a line, when that is an error */
+        char *unconvertible; /* the first key that JSON cannot have: reported when the whole is decoded */
+        char *unsupported; /* the first number that JSON cannot have: reported last */
         GError **error;
-} Reader;
+} Decoder;
 
-static Value *read_node(Reader *reader);
+/* A map that is being filled, own keys and merged ones. */
+typedef struct {
+        Value *value;
+        GHashTable *seen; /* keys as described, with YAML_STRICT_KEYS only */
+} Filling;
 
-/* ---- events ---- */
-
-static void *fail(Reader *reader, ErrorCode code, const char *text) {
-        g_set_error(reader->error, ERROR, code, PREFIX "%s", text);
-        return NULL;
-}
-
-/* Line numbers as Go's port of libyaml counts them. */
-static void fail_syntax(Reader *reader) {
-        const yaml_parser_t *parser = &reader->parser;
-        size_t line = parser->problem_mark.line;
-
-        if (line != 0)
-                line += parser->error == YAML_SCANNER_ERROR;
-        else
-                line = parser->context_mark.line;
-        g_autofree char *where = line ? g_strdup_printf("line %zu: ", line) : g_strdup("");
-        g_set_error(reader->error, ERROR, ERROR_INVALID, PREFIX "yaml: %s%s", where,
-                    parser->problem ? parser->problem : "unknown problem parsing YAML content");
-}
-
-static bool next(Reader *reader) {
-        if (reader->have_event)
-                yaml_event_delete(&reader->event);
-        reader->have_event = yaml_parser_parse(&reader->parser, &reader->event) != 0;
-        if (!reader->have_event)
-                fail_syntax(reader);
-        return reader->have_event;
-}
-
-static bool count_nodes(Reader *reader, size_t nodes) {
-        reader->nodes += nodes;
-        if (reader->nodes <= reader->nodes_max)
-                return true;
-        fail(reader, ERROR_LIMIT, "yaml: document contains excessive aliasing");
-        return false;
-}
-
-/* ---- anchors ---- */
-
-static void anchor_free(void *data) {
-        Anchor *anchor = data;
-
-        value_free(anchor->value);
-        g_free(anchor);
-}
-
-static void keep_anchor(Reader *reader, const char *name, const Value *value, size_t nodes) {
-        Anchor *anchor = g_new0(Anchor, 1);
-
-        anchor->value = value_ref(value);
-        anchor->nodes = nodes;
-        g_hash_table_replace(reader->anchors, g_strdup(name), anchor);
-}
-
-static Value *read_alias(Reader *reader) {
-        const char *name = (const char *) reader->event.data.alias.anchor;
-        const Anchor *anchor = g_hash_table_lookup(reader->anchors, name);
-
-        if (!anchor || !anchor->value) {
-                g_autofree char *text = g_strdup_printf(
-                        anchor ? "yaml: anchor '%s' value contains itself"
-                               : "yaml: unknown anchor '%s' referenced",
-                        name);
-                return fail(reader, ERROR_INVALID, text);
-        }
-        if (!count_nodes(reader, anchor->nodes))
-                return NULL;
-        g_autoptr(Value) value = value_ref(anchor->value);
-        return next(reader) ? g_steal_pointer(&value) : NULL;
-}
+static Value *decode(Decoder *decoder, YamlNode *node);
+static bool fill(Decoder *decoder, YamlNode *node, Filling *map);
 
 /* ---- scalars ---- */
 
-static bool is_text_tag(const char *tag) {
-        return tag && (g_str_equal(tag, "!") || g_str_equal(tag, YAML_STR_TAG));
+/* Upstream keeps bytes as they are until they become JSON. */
+static Value *decode_binary(Decoder *decoder, const YamlNode *node) {
+        g_autoptr(GString) bytes = yaml_node_bytes(node, decoder->error);
+
+        if (!bytes)
+                return NULL;
+        g_autoptr(GString) repaired = decoder->flags & YAML_TEMPLATE
+                                              ? NULL
+                                              : utf8_repaired(bytes->str, bytes->len);
+        const GString *text = repaired ? repaired : bytes;
+        return value_string_sized(text->str, text->len);
 }
 
-static bool is_plain(const yaml_event_t *event) {
-        return event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-}
-
-static Value *scalar_value(const yaml_event_t *event, const char **ret_special) {
-        const char *text = (const char *) event->data.scalar.value,
-                   *tag = (const char *) event->data.scalar.tag;
-        size_t length = event->data.scalar.length;
-
-        *ret_special = NULL;
-        if (is_text_tag(tag) || (!tag && !is_plain(event)))
-                return value_string_sized(text, length);
-        if (tag && g_str_equal(tag, "tag:yaml.org,2002:binary")) {
-                size_t decoded = 0;
-                g_autofree guchar *bytes = g_base64_decode(text, &decoded);
-                return value_string_sized((const char *) bytes, decoded);
+static Value *decode_float(Decoder *decoder, double number) {
+        if (!isfinite(number)) {
+                g_autofree char *text = float_text(number, 64);
+                if (!decoder->unsupported)
+                        decoder->unsupported = g_strdup_printf("json: unsupported value: %s", text);
+                return value_null();
         }
-        return yaml_scalar(text, length, ret_special);
+        if ((decoder->flags & YAML_TEMPLATE) == 0)
+                return value_float(number);
+        g_autofree char *text = float_text(number, 64);
+        return value_number(text);
 }
 
-static Value *read_scalar(Reader *reader) {
-        const char *special;
-        g_autoptr(Value) value = scalar_value(&reader->event, &special);
+static Value *decode_scalar(Decoder *decoder, const YamlNode *node) {
+        Scalar scalar;
 
-        if (special) {
-                g_autofree char *text = g_strdup_printf("json: unsupported value: %s", special);
-                return fail(reader, ERROR_INVALID, text);
+        if (yaml_node_is_binary(node))
+                return decode_binary(decoder, node);
+        if (!yaml_node_scalar(node, false, &scalar, decoder->error))
+                return NULL;
+        switch (scalar.kind) {
+        case SCALAR_NULL:
+                return value_null();
+        case SCALAR_BOOL:
+                return value_bool(scalar.boolean);
+        case SCALAR_INT: {
+                g_autofree char *digits = scalar_int_text(&scalar);
+                return value_number(digits);
         }
-        if (reader->event.data.scalar.anchor)
-                keep_anchor(reader, (const char *) reader->event.data.scalar.anchor, value, 1);
-        return next(reader) ? g_steal_pointer(&value) : NULL;
-}
-
-/* ---- keys ---- */
-
-/* Go's shortest %g of a float32. */
-static char *float_key(double number) {
-        char text[32];
-
-        for (int digits = 1; digits <= 9; digits++) {
-                g_snprintf(text, sizeof text, "%.*g", digits, (double) (float) number);
-                if ((float) g_ascii_strtod(text, NULL) == (float) number)
-                        break;
-        }
-        return g_strdup(text);
-}
-
-static char *key_text(Reader *reader, const Value *key, size_t *ret_length) {
-        char *text = NULL;
-
-        switch (value_kind(key)) {
-        case VALUE_STRING:
-                *ret_length = value_text_length(key);
-                return g_memdup2(value_text(key), *ret_length + 1);
-        case VALUE_NUMBER:
-                text = strpbrk(value_text(key), ".e") ? float_key(value_as_double(key))
-                                                      : g_strdup(value_text(key));
+        case SCALAR_FLOAT:
+                return decode_float(decoder, scalar.number);
+        case SCALAR_TIMESTAMP:
+        case SCALAR_STRING:
                 break;
-        case VALUE_BOOL:
-                text = g_strdup(value_as_bool(key) ? "true" : "false");
-                break;
-        case VALUE_NULL:
-                return fail(reader, ERROR_INVALID,
-                            "unsupported map key of type: %!s(<nil>), key: <nil>");
-        case VALUE_LIST:
-        case VALUE_MAP: {
-                g_autofree char *json = json_write(key, JSON_NO_HTML, NULL);
-                g_autofree char *message = g_strdup_printf("yaml: invalid map key: %s", json);
-                return fail(reader, ERROR_INVALID, message);
         }
-        }
-        *ret_length = strlen(text);
-        return text;
+        return value_string_sized(node->text, node->length);
 }
 
 /* ---- maps ---- */
 
-static bool merge_one(Reader *reader, Value *map, const Value *from) {
-        if (!value_is(from, VALUE_MAP)) {
-                fail(reader, ERROR_INVALID,
-                     "yaml: map merge requires map or sequence of maps as the value");
-                return false;
-        }
-        for (size_t i = 0; i < value_length(from); i++)
-                value_map_set_sized(map, value_key_at(from, i), value_key_length_at(from, i),
-                                    value_ref(value_at(from, i)));
-        return count_nodes(reader, value_length(from));
+static char *describe(YamlNode *node) {
+        GString *text = g_string_new(NULL);
+
+        yaml_node_describe(text, node, "map[interface {}]interface {}");
+        return g_string_free(text, FALSE);
 }
 
-/* Where it stands: what was before is overwritten, what comes after wins; of a list the first wins. */
-static bool merge(Reader *reader, Value *map) {
-        g_autoptr(Value) from = read_node(reader);
+static void note_unconvertible(Decoder *decoder, const char *type, YamlNode *key, YamlNode *item) {
+        if (decoder->unconvertible)
+                return;
+        g_autofree char *key_text = describe(key), *item_text = describe(item);
+        decoder->unconvertible = g_strdup_printf(
+                "unsupported map key of type: %s, key: %s, value: %s", type, key_text, item_text);
+}
 
-        if (!from)
-                return false;
-        if (!value_is(from, VALUE_LIST))
-                return merge_one(reader, map, from);
-        for (size_t i = value_length(from); i > 0; i--)
-                if (!merge_one(reader, map, value_at(from, i - 1)))
+/* Numbers with a fraction are cut to 32 bits, as upstream does. */
+static char *float_key(double number, bool template) {
+        if (isnan(number))
+                return g_strdup(".nan");
+        if (isinf(number))
+                return g_strdup(number < 0 ? "-.inf" : ".inf");
+        return float_text(number, template ? 64 : 32);
+}
+
+/* The text of a key that is no string; NULL: it is one. */
+static char *typed_key(Decoder *decoder, const Scalar *scalar, YamlNode *key, YamlNode *item) {
+        bool template = (decoder->flags & YAML_TEMPLATE) != 0;
+
+        switch (scalar->kind) {
+        case SCALAR_NULL:
+                if (!template)
+                        note_unconvertible(decoder, "%!s(<nil>)", key, item);
+                return g_strdup("null");
+        case SCALAR_BOOL:
+                return g_strdup(scalar->boolean ? "true" : "false");
+        case SCALAR_INT:
+                if (!template && scalar->magnitude > INT64_MAX && !scalar->negative)
+                        note_unconvertible(decoder, "uint64", key, item);
+                return scalar_int_text(scalar);
+        case SCALAR_FLOAT:
+                return float_key(scalar->number, template);
+        case SCALAR_TIMESTAMP:
+        case SCALAR_STRING:
+                break;
+        }
+        return NULL;
+}
+
+/* Keys are text in JSON. */
+static Value *decode_key(Decoder *decoder, YamlNode *node, YamlNode *item) {
+        YamlNode *key = yaml_node_follow(node);
+        Scalar scalar;
+
+        if (yaml_node_is_binary(key))
+                return decode_binary(decoder, key);
+        if (!yaml_node_scalar(key, false, &scalar, decoder->error))
+                return NULL;
+        g_autofree char *typed = typed_key(decoder, &scalar, key, item);
+        if ((decoder->flags & YAML_TEMPLATE) && (typed || *key->text == *YAML_TYPED_KEY)) {
+                g_autoptr(GString) marked = g_string_new(YAML_TYPED_KEY);
+                if (typed)
+                        g_string_append(marked, typed);
+                else
+                        g_string_append_len(marked, key->text, (gssize) key->length);
+                return value_string_sized(marked->str, marked->len);
+        }
+        return typed ? value_string(typed) : value_string_sized(key->text, key->length);
+}
+
+static bool fail_merge(Decoder *decoder) {
+        g_set_error(decoder->error, ERROR, ERROR_INVALID,
+                    "yaml: map merge requires map or sequence of maps as the value");
+        return false;
+}
+
+/* Earlier maps of a sequence win: it is merged backwards. */
+static bool merge(Decoder *decoder, YamlNode *source, Filling *map) {
+        if (yaml_node_is_mapping(source))
+                return fill(decoder, source, map);
+        if (source->kind != NODE_SEQUENCE)
+                return fail_merge(decoder);
+        for (size_t i = source->children->len; i > 0; i--) {
+                YamlNode *item = source->children->pdata[i - 1];
+                if (!yaml_node_is_mapping(item))
+                        return fail_merge(decoder);
+                if (!fill(decoder, item, map))
                         return false;
+        }
         return true;
 }
 
-static bool is_merge_key(const yaml_event_t *event) {
-        return event->type == YAML_SCALAR_EVENT && is_plain(event) && !event->data.scalar.tag &&
-               g_str_equal((const char *) event->data.scalar.value, "<<");
-}
-
-static Value *read_key(Reader *reader) {
-        const char *special;
-
-        if (reader->event.type != YAML_SCALAR_EVENT)
-                return read_node(reader);
-        g_autoptr(Value) key = scalar_value(&reader->event, &special);
-        if (reader->event.data.scalar.anchor)
-                keep_anchor(reader, (const char *) reader->event.data.scalar.anchor, key, 1);
-        return next(reader) ? g_steal_pointer(&key) : NULL;
-}
-
-static bool read_pair(Reader *reader, Value *map) {
-        size_t line = reader->event.start_mark.line + 1, length = 0;
-
-        if (is_merge_key(&reader->event))
-                return next(reader) && merge(reader, map);
-        g_autoptr(Value) key = read_key(reader);
-        g_autofree char *text = key ? key_text(reader, key, &length) : NULL;
-        if (!text)
-                return false;
-        if ((reader->flags & YAML_STRICT_KEYS) && value_has(map, text)) {
-                g_autofree char *message = g_strdup_printf(
-                        "yaml: unmarshal errors:\n  line %zu: key \"%s\" already set in map", line,
-                        text);
-                fail(reader, ERROR_INVALID, message);
+/* Whether key is new in map; if it is not, the fault is noted. */
+static bool note_key(Decoder *decoder, Filling *map, YamlNode *key, const YamlNode *item) {
+        if (!map->seen)
+                return true;
+        g_autofree char *name = describe(key);
+        if (g_hash_table_contains(map->seen, name)) {
+                g_string_append_printf(decoder->repeated, "\n  line %zu: key %s already set in map",
+                                       item->line, name);
                 return false;
         }
-        Value *value = read_node(reader);
+        g_hash_table_add(map->seen, g_steal_pointer(&name));
+        return true;
+}
+
+static bool fill_pair(Decoder *decoder, YamlNode *key, YamlNode *item, Filling *map) {
+        YamlNode *target = yaml_node_follow(key);
+
+        if (yaml_node_is_merge(key))
+                return merge(decoder, item, map);
+        if (target->kind != NODE_SCALAR) {
+                g_autofree char *text = describe(target);
+                g_set_error(decoder->error, ERROR, ERROR_INVALID, "yaml: invalid map key: %s",
+                            text);
+                return false;
+        }
+        if (!yaml_count_enter(&decoder->count, decoder->limits, decoder->error))
+                return false;
+        yaml_count_leave(&decoder->count);
+        g_autoptr(Value) name = decode_key(decoder, key, item);
+        Value *value = name ? decode(decoder, item) : NULL;
         if (!value)
                 return false;
-        value_map_set_sized(map, text, length, value);
+        if (note_key(decoder, map, target, item))
+                value_map_set_sized(map->value, value_text(name), value_text_length(name), value);
+        else
+                value_free(value);
         return true;
 }
 
-/* ---- collections ---- */
+/* Sets the pairs of a mapping, or of one that node stands for, in map. */
+static bool fill(Decoder *decoder, YamlNode *node, Filling *map) {
+        bool filled = true;
 
-static Value *read_collection(Reader *reader, bool is_map, const char *anchor) {
-        g_autoptr(Value) value = is_map ? value_map() : value_list();
-        yaml_event_type_t end = is_map ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT;
-        size_t before = reader->nodes;
-
-        if (anchor)
-                keep_anchor(reader, anchor, NULL, 0);
-        if (!next(reader))
-                return NULL;
-        while (reader->event.type != end) {
-                Value *item = NULL;
-                if (is_map ? !read_pair(reader, value) : !(item = read_node(reader)))
-                        return NULL;
-                if (item)
-                        value_list_add(value, item);
-        }
-        if (anchor)
-                keep_anchor(reader, anchor, value, reader->nodes - before + 1);
-        return next(reader) ? g_steal_pointer(&value) : NULL;
+        if (!yaml_count_enter(&decoder->count, decoder->limits, decoder->error))
+                return false;
+        if (node->kind == NODE_ALIAS) {
+                if (!yaml_alias_enter(&decoder->count, node, decoder->error))
+                        return false;
+                filled = fill(decoder, node->target, map);
+                yaml_alias_leave(&decoder->count, node);
+        } else
+                for (size_t i = 0; filled && i + 1 < node->children->len; i += 2)
+                        filled = fill_pair(decoder, node->children->pdata[i],
+                                           node->children->pdata[i + 1], map);
+        yaml_count_leave(&decoder->count);
+        return filled;
 }
 
-static Value *read_nested(Reader *reader) {
-        bool is_map = reader->event.type == YAML_MAPPING_START_EVENT;
-        g_autofree char *anchor = g_strdup(
-                (const char *) (is_map ? reader->event.data.mapping_start.anchor
-                                       : reader->event.data.sequence_start.anchor));
+/* ---- all kinds ---- */
 
-        if (reader->depth == 0)
-                return fail(reader, ERROR_LIMIT, "yaml: exceeded max depth");
-        reader->depth--;
-        Value *value = read_collection(reader, is_map, anchor);
-        reader->depth++;
+static Value *decode_mapping(Decoder *decoder, YamlNode *node) {
+        g_autoptr(Value) value = value_map();
+        g_autoptr(GHashTable) seen = NULL;
+
+        if (decoder->flags & YAML_STRICT_KEYS)
+                seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        Filling map = { value, seen };
+        return fill(decoder, node, &map) ? g_steal_pointer(&value) : NULL;
+}
+
+static Value *decode_sequence(Decoder *decoder, const YamlNode *node) {
+        g_autoptr(Value) list = value_list();
+
+        for (size_t i = 0; i < node->children->len; i++) {
+                Value *item = decode(decoder, node->children->pdata[i]);
+                if (!item)
+                        return NULL;
+                value_list_add(list, item);
+        }
+        return g_steal_pointer(&list);
+}
+
+static Value *decode_alias(Decoder *decoder, YamlNode *node) {
+        if (!yaml_alias_enter(&decoder->count, node, decoder->error))
+                return NULL;
+        Value *value = decode(decoder, node->target);
+        yaml_alias_leave(&decoder->count, node);
         return value;
 }
 
-static Value *read_node(Reader *reader) {
-        if (!count_nodes(reader, 1))
+static Value *decode(Decoder *decoder, YamlNode *node) {
+        Value *value = NULL;
+
+        if (node->kind == NODE_MAPPING) /* counted when it is filled */
+                return decode_mapping(decoder, node);
+        if (!yaml_count_enter(&decoder->count, decoder->limits, decoder->error))
                 return NULL;
-        switch (reader->event.type) {
-        case YAML_ALIAS_EVENT:
-                return read_alias(reader);
-        case YAML_SCALAR_EVENT:
-                return read_scalar(reader);
-        case YAML_MAPPING_START_EVENT:
-        case YAML_SEQUENCE_START_EVENT:
-                return read_nested(reader);
-        default:
-                return fail(reader, ERROR_INVALID, "yaml: unexpected event");
-        }
+        if (node->kind == NODE_SCALAR)
+                value = decode_scalar(decoder, node);
+        else if (node->kind == NODE_SEQUENCE)
+                value = decode_sequence(decoder, node);
+        else
+                value = decode_alias(decoder, node);
+        yaml_count_leave(&decoder->count);
+        return value;
 }
 
-/* Only the first document counts. */
-static Value *read_document(Reader *reader) {
-        if (!next(reader) || !next(reader)) /* stream start; document start or stream end */
-                return NULL;
-        if (reader->event.type == YAML_STREAM_END_EVENT)
-                return value_null();
-        return next(reader) ? read_node(reader) : NULL;
+/* What was noted on the way, in the order of upstream's steps. */
+static bool report(Decoder *decoder) {
+        if (decoder->repeated->len > 0)
+                g_set_error(decoder->error, ERROR, ERROR_INVALID, "yaml: unmarshal errors:%s",
+                            decoder->repeated->str);
+        else if (decoder->unconvertible || decoder->unsupported)
+                g_set_error_literal(decoder->error, ERROR, ERROR_INVALID,
+                                    decoder->unconvertible ? decoder->unconvertible
+                                                           : decoder->unsupported);
+        else
+                return true;
+        return false;
+}
+
+static Value *decode_document(YamlNode *root, const YamlLimits *limits, YamlFlags flags,
+                              GError **error) {
+        g_autoptr(GString) repeated = g_string_new(NULL);
+        Decoder decoder = {
+                .limits = limits, .flags = flags, .repeated = repeated, .error = error
+        };
+
+        g_autoptr(Value) value = decode(&decoder, root);
+        if (value && !report(&decoder))
+                g_clear_pointer(&value, value_free);
+        g_free(decoder.unconvertible);
+        g_free(decoder.unsupported);
+        return value ? value_sorted(value) : NULL;
 }
 
 Value *yaml_parse(const char *text, size_t length, const YamlLimits *limits, YamlFlags flags,
                   GError **error) {
-        const YamlLimits *most = limits ? limits : &yaml_limits_default;
-        Reader reader = {
-                .depth = most->depth, .nodes_max = most->nodes, .flags = flags, .error = error
-        };
+        YamlLimits most = limits ? *limits : yaml_limits_default;
+        g_autoptr(YamlNode) root = NULL;
+        g_autoptr(Value) value = NULL;
 
-        if (length > most->bytes)
-                return fail(&reader, ERROR_LIMIT, "yaml: document is too large");
-        if (!yaml_parser_initialize(&reader.parser))
-                abort();
-        yaml_parser_set_input_string(&reader.parser, (const unsigned char *) text, length);
-        reader.anchors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, anchor_free);
-        Value *value = read_document(&reader);
-        if (reader.have_event)
-                yaml_event_delete(&reader.event);
-        g_hash_table_unref(reader.anchors);
-        yaml_parser_delete(&reader.parser);
-        return value;
+        most.bytes = most.bytes ? most.bytes : yaml_limits_default.bytes;
+        most.depth = most.depth ? most.depth : yaml_limits_default.depth;
+        most.nodes = most.nodes ? most.nodes : yaml_limits_default.nodes;
+        if (yaml_node_read(text, length, &most, YAML_LINES_V2, &root, error))
+                value = root ? decode_document(root, &most, flags, error) : value_null();
+        if (!value)
+                g_prefix_error(error, CONVERTING);
+        return g_steal_pointer(&value);
 }

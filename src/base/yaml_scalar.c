@@ -2,129 +2,307 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-static const char *const truths[] = {
-        "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON",
+/* The powers of ten from which Go's %g writes an exponent when it may choose the digits. */
+#define EXPONENT_FROM 6
+
+/* Words with a meaning. A first letter outside those of the table is never looked up: "<<" is a string here. */
+static const struct {
+        const char *word;
+        ScalarKind kind;
+        bool boolean;
+} words[] = {
+        { "", SCALAR_NULL },
+        { "~", SCALAR_NULL },
+        { "null", SCALAR_NULL },
+        { "Null", SCALAR_NULL },
+        { "NULL", SCALAR_NULL },
+        { "y", SCALAR_BOOL, true },
+        { "Y", SCALAR_BOOL, true },
+        { "yes", SCALAR_BOOL, true },
+        { "Yes", SCALAR_BOOL, true },
+        { "YES", SCALAR_BOOL, true },
+        { "true", SCALAR_BOOL, true },
+        { "True", SCALAR_BOOL, true },
+        { "TRUE", SCALAR_BOOL, true },
+        { "on", SCALAR_BOOL, true },
+        { "On", SCALAR_BOOL, true },
+        { "ON", SCALAR_BOOL, true },
+        { "n", SCALAR_BOOL, false },
+        { "N", SCALAR_BOOL, false },
+        { "no", SCALAR_BOOL, false },
+        { "No", SCALAR_BOOL, false },
+        { "NO", SCALAR_BOOL, false },
+        { "false", SCALAR_BOOL, false },
+        { "False", SCALAR_BOOL, false },
+        { "FALSE", SCALAR_BOOL, false },
+        { "off", SCALAR_BOOL, false },
+        { "Off", SCALAR_BOOL, false },
+        { "OFF", SCALAR_BOOL, false },
 };
-static const char *const lies[] = {
-        "n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF",
-};
-static const char *const nulls[] = { "", "~", "null", "Null", "NULL" };
 
 static const struct {
-        const char *text, *special;
-} specials[] = {
-        { ".nan", "NaN" },   { ".NaN", "NaN" },   { ".NAN", "NaN" },   { ".inf", "+Inf" },
-        { ".Inf", "+Inf" },  { ".INF", "+Inf" },  { "+.inf", "+Inf" }, { "+.Inf", "+Inf" },
-        { "+.INF", "+Inf" }, { "-.inf", "-Inf" }, { "-.Inf", "-Inf" }, { "-.INF", "-Inf" },
+        const char *word;
+        double number;
+} constants[] = {
+        { ".nan", NAN },        { ".NaN", NAN },        { ".NAN", NAN },
+        { ".inf", INFINITY },   { ".Inf", INFINITY },   { ".INF", INFINITY },
+        { "+.inf", INFINITY },  { "+.Inf", INFINITY },  { "+.INF", INFINITY },
+        { "-.inf", -INFINITY }, { "-.Inf", -INFINITY }, { "-.INF", -INFINITY },
 };
 
-static bool is_one_of(const char *text, const char *const *list, size_t count) {
-        for (size_t i = 0; i < count; i++)
-                if (g_str_equal(text, list[i]))
+const char *scalar_kind_name(ScalarKind kind) {
+        static const char *const names[] = {
+                [SCALAR_NULL] = "null",   [SCALAR_BOOL] = "bool",  [SCALAR_INT] = "int",
+                [SCALAR_FLOAT] = "float", [SCALAR_STRING] = "str", [SCALAR_TIMESTAMP] = "timestamp",
+        };
+        return names[kind];
+}
+
+static bool find_word(const char *text, Scalar *ret) {
+        for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+                if (g_str_equal(words[i].word, text)) {
+                        *ret = (Scalar){ .kind = words[i].kind, .boolean = words[i].boolean };
                         return true;
+                }
+        for (size_t i = 0; i < G_N_ELEMENTS(constants); i++)
+                if (g_str_equal(constants[i].word, text)) {
+                        *ret = (Scalar){ .kind = SCALAR_FLOAT, .number = constants[i].number };
+                        return true;
+                }
         return false;
 }
 
-/* Go's ParseInt with base 0: 0x, 0o, 0b and a leading 0 for octal. digits is behind sign and prefix. */
-static const char *find_base(const char *text, int *ret_base) {
-        static const struct {
-                char letter;
-                int base;
-        } prefixes[] = { { 'x', 16 }, { 'o', 8 }, { 'b', 2 } };
+/* ---- timestamps ---- */
 
-        *ret_base = 10;
-        if (*text != '0' || text[1] == '\0')
-                return text;
-        for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++)
-                if (g_ascii_tolower(text[1]) == prefixes[i].letter) {
-                        *ret_base = prefixes[i].base;
-                        return text + 2;
-                }
-        *ret_base = 8;
-        return text + 1;
+/* One or two digits, at most `most`; moves past them. */
+static bool read_two(const char **cursor, int least, int most, int *ret) {
+        int value = 0, digits = 0;
+
+        for (; digits < 2 && g_ascii_isdigit(**cursor); digits++, (*cursor)++)
+                value = value * 10 + (**cursor - '0');
+        *ret = value;
+        return digits > 0 && value >= least && value <= most;
 }
 
-/* Signed within int64, unsigned beyond. NULL: not an integer. */
-static Value *integer(const char *text) {
-        bool negative = *text == '-';
-        const char *digits = text + (*text == '-' || *text == '+');
-        char *end, literal[24];
-        int base;
-
-        digits = find_base(digits, &base);
-        if (!g_ascii_isxdigit(*digits))
-                return NULL;
-        errno = 0;
-        guint64 magnitude = g_ascii_strtoull(digits, &end, (guint) base);
-        if (errno != 0 || *end != '\0')
-                return NULL;
-        if (negative && magnitude > (guint64) 1 << 63)
-                return NULL;
-        if (*text == '+' && magnitude > INT64_MAX) /* ParseUint takes no sign */
-                return NULL;
-        g_snprintf(literal, sizeof literal, "%s%" G_GUINT64_FORMAT,
-                   negative && magnitude ? "-" : "", magnitude);
-        return value_number(literal);
+static bool read_byte(const char **cursor, char byte) {
+        if (**cursor != byte)
+                return false;
+        (*cursor)++;
+        return true;
 }
 
-/* [-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)? */
+static bool read_zone(const char **cursor) {
+        int hours, minutes;
+
+        if (read_byte(cursor, 'Z'))
+                return true;
+        const char *start = *cursor;
+        return (read_byte(cursor, '+') || read_byte(cursor, '-')) &&
+               read_two(cursor, 0, 24, &hours) && read_byte(cursor, ':') &&
+               read_two(cursor, 0, 60, &minutes) && *cursor - start == 6;
+}
+
+static bool read_clock(const char **cursor) {
+        int number;
+
+        if (!read_two(cursor, 0, 23, &number) || !read_byte(cursor, ':') ||
+            !read_two(cursor, 0, 59, &number) || !read_byte(cursor, ':') ||
+            !read_two(cursor, 0, 59, &number))
+                return false;
+        if ((**cursor == '.' || **cursor == ',') && g_ascii_isdigit((*cursor)[1]))
+                for ((*cursor)++; g_ascii_isdigit(**cursor);)
+                        (*cursor)++;
+        return true;
+}
+
+/* "2001-1-2", "2001-01-02T10:20:30.5Z", "2001-01-02 10:20:30". */
+static bool is_timestamp(const char *text) {
+        int month, day;
+
+        for (size_t i = 0; i < 4; i++)
+                if (!g_ascii_isdigit(text[i]))
+                        return false;
+        const char *cursor = text + 4;
+        if (!read_byte(&cursor, '-') || !read_two(&cursor, 1, 12, &month) ||
+            !read_byte(&cursor, '-') || !read_two(&cursor, 1, 31, &day))
+                return false;
+        int year = atoi(text);
+        bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        int longest = month == 2                                              ? (leap ? 29 : 28)
+                      : month == 4 || month == 6 || month == 9 || month == 11 ? 30
+                                                                              : 31;
+        if (day > longest)
+                return false;
+        if (*cursor == '\0')
+                return true;
+        if (*cursor == 'T' || *cursor == 't') {
+                cursor++;
+                return read_clock(&cursor) && read_zone(&cursor) && *cursor == '\0';
+        }
+        if (*cursor != ' ')
+                return false;
+        while (*cursor == ' ')
+                cursor++;
+        return read_clock(&cursor) && *cursor == '\0';
+}
+
+/* ---- numbers ---- */
+
+/* Digits of the base its prefix tells: "0x1F", "0o17", "017", "0b1". A bad octal is no integer. */
+static bool read_integer(const char *text, Scalar *ret) {
+        bool sign = *text == '-' || *text == '+', negative = *text == '-';
+        const char *digits = text + sign;
+        unsigned base = 10;
+        uint64_t value = 0;
+
+        if (*digits == '0' && digits[1] != '\0') {
+                char mark = g_ascii_tolower(digits[1]);
+                base = mark == 'x' ? 16 : mark == 'b' ? 2 : 8;
+                digits += mark == 'x' || mark == 'b' || mark == 'o' ? 2 : 1;
+        }
+        if (*digits == '\0')
+                return false;
+        for (; *digits; digits++) {
+                int digit = g_ascii_xdigit_value(*digits);
+                if (digit < 0 || (unsigned) digit >= base ||
+                    __builtin_mul_overflow(value, base, &value) ||
+                    __builtin_add_overflow(value, (uint64_t) digit, &value))
+                        return false;
+        }
+        uint64_t most = negative ? (uint64_t) 1 << 63 : sign ? INT64_MAX : UINT64_MAX;
+        if (value > most)
+                return false;
+        *ret = (Scalar){ .kind = SCALAR_INT,
+                         .negative = negative && value > 0,
+                         .magnitude = value,
+                         .number = negative ? -(double) value : (double) value };
+        return true;
+}
+
 static bool is_float(const char *text) {
-        size_t whole, decimals = 0;
+        size_t digits = 0;
 
         text += *text == '-' || *text == '+';
-        whole = strspn(text, "0123456789");
-        text += whole;
-        if (*text == '.') {
-                decimals = strspn(++text, "0123456789");
-                text += decimals;
-        }
-        if (whole == 0 && decimals == 0)
+        for (; g_ascii_isdigit(*text); text++)
+                digits++;
+        if (*text == '.')
+                for (text++; g_ascii_isdigit(*text); text++)
+                        digits++;
+        if (digits == 0)
                 return false;
         if (*text == 'e' || *text == 'E') {
                 text++;
                 text += *text == '-' || *text == '+';
                 if (!g_ascii_isdigit(*text))
                         return false;
-                text += strspn(text, "0123456789");
+                while (g_ascii_isdigit(*text))
+                        text++;
         }
         return *text == '\0';
 }
 
-static Value *number(const char *text) {
-        g_autofree char *plain = g_malloc(strlen(text) + 1);
-        char *out = plain;
-
-        for (const char *cursor = text; *cursor; cursor++)
-                if (*cursor != '_')
-                        *out++ = *cursor;
-        *out = '\0';
-        Value *value = integer(plain);
-        if (value || !is_float(plain))
-                return value;
-        double parsed = g_ascii_strtod(plain, NULL);
-        return isfinite(parsed) ? value_float(parsed) : NULL; /* too large: text */
+/* What is too large for a float64 is a string. */
+static bool read_float(const char *text, Scalar *ret) {
+        if (!is_float(text))
+                return false;
+        double number = g_ascii_strtod(text, NULL);
+        if (!isfinite(number))
+                return false;
+        *ret = (Scalar){ .kind = SCALAR_FLOAT, .number = number };
+        return true;
 }
 
-Value *yaml_scalar(const char *text, size_t length, const char **ret_special) {
-        Value *value = NULL;
+static char *without_underscores(const char *text) {
+        char *plain = g_strdup(text), *to = plain;
 
-        *ret_special = NULL;
+        for (const char *from = plain; *from; from++)
+                if (*from != '_')
+                        *to++ = *from;
+        *to = '\0';
+        return plain;
+}
+
+Scalar scalar_resolve(const char *text, size_t length, bool timestamps) {
+        const Scalar string = { .kind = SCALAR_STRING };
+        Scalar scalar;
+
         if (memchr(text, '\0', length))
-                return value_string_sized(text, length);
-        if (is_one_of(text, truths, G_N_ELEMENTS(truths)))
-                return value_bool(true);
-        if (is_one_of(text, lies, G_N_ELEMENTS(lies)))
-                return value_bool(false);
-        if (is_one_of(text, nulls, G_N_ELEMENTS(nulls)))
-                return value_null();
-        for (size_t i = 0; i < G_N_ELEMENTS(specials); i++)
-                if (g_str_equal(text, specials[i].text)) {
-                        *ret_special = specials[i].special;
-                        return value_string(specials[i].special);
-                }
-        if (g_ascii_isdigit(*text) || strchr("+-.", *text))
-                value = number(text);
-        return value ? value : value_string_sized(text, length);
+                return string;
+        if (find_word(text, &scalar))
+                return scalar;
+        if (*text == '.')
+                return read_float(text, &scalar) ? scalar : string;
+        if (!g_ascii_isdigit(*text) && *text != '-' && *text != '+')
+                return string;
+        if (timestamps && is_timestamp(text))
+                return (Scalar){ .kind = SCALAR_TIMESTAMP };
+        g_autofree char *plain = without_underscores(text);
+        return read_integer(plain, &scalar) || read_float(plain, &scalar) ? scalar : string;
+}
+
+/* ---- texts ---- */
+
+char *scalar_int_text(const Scalar *scalar) {
+        return g_strdup_printf("%s%" G_GUINT64_FORMAT, scalar->negative ? "-" : "",
+                               scalar->magnitude);
+}
+
+static bool reads_back(const char *text, double number, int bits) {
+        double back = g_ascii_strtod(text, NULL);
+        return bits == 32 ? (float) back == (float) number : back == number;
+}
+
+char *float_text(double number, int bits) {
+        char text[40];
+
+        if (isnan(number))
+                return g_strdup("NaN");
+        if (isinf(number) || (bits == 32 && isinf((float) number)))
+                return g_strdup(number < 0 ? "-Inf" : "+Inf");
+        if (bits == 32)
+                number = (float) number;
+        for (int digits = 0; digits <= 17; digits++) {
+                char format[8];
+                g_snprintf(format, sizeof format, "%%.%de", digits);
+                g_ascii_formatd(text, sizeof text, format, number);
+                if (reads_back(text, number, bits))
+                        break;
+        }
+        int exponent = atoi(strchr(text, 'e') + 1);
+        if (exponent < -4 || exponent >= EXPONENT_FROM)
+                return g_strdup(text);
+        const char *point = strchr(text, '.');
+        int decimals = (point ? (int) strcspn(point + 1, "e") : 0) - exponent;
+        char format[16];
+        g_snprintf(format, sizeof format, "%%.%df", MAX(decimals, 0));
+        return g_strdup(g_ascii_formatd(text, sizeof text, format, number));
+}
+
+/* The length of the character at bytes; 0: it is none. */
+static size_t character_length(const char *bytes, size_t left) {
+        if ((unsigned char) *bytes < 0x80)
+                return 1;
+        gunichar rune = g_utf8_get_char_validated(bytes, (gssize) MIN(left, 4));
+        return rune == (gunichar) -1 || rune == (gunichar) -2
+                       ? 0
+                       : (size_t) g_unichar_to_utf8(rune, NULL);
+}
+
+GString *utf8_repaired(const char *bytes, size_t length) {
+        size_t valid = 0, taken;
+
+        while (valid < length && (taken = character_length(bytes + valid, length - valid)) > 0)
+                valid += taken;
+        if (valid == length)
+                return NULL;
+        GString *text = g_string_new_len(bytes, (gssize) valid);
+        for (size_t i = valid; i < length; i += MAX(taken, 1)) {
+                taken = character_length(bytes + i, length - i);
+                g_string_append_len(text, taken ? bytes + i : "\xef\xbf\xbd",
+                                    taken ? (gssize) taken : 3);
+        }
+        return text;
 }
