@@ -1,8 +1,14 @@
 #include "worker/helper/packing.h"
 
+#include "base/files.h"
+
 #include <archive.h>
 #include <archive_entry.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Of archive and output alike. */
@@ -12,9 +18,11 @@
 
 typedef struct archive ArchiveDisk;
 typedef struct archive ArchiveWriter;
+typedef struct archive_entry ArchiveEntry;
 typedef struct archive_entry_linkresolver LinkResolver;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ArchiveDisk, archive_read_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ArchiveWriter, archive_write_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ArchiveEntry, archive_entry_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LinkResolver, archive_entry_linkresolver_free)
 
 static bool archive_failed(struct archive *archive, GError **error) {
@@ -35,78 +43,111 @@ static la_ssize_t target_write(struct archive *archive, void *data, const void *
         return written;
 }
 
-static bool copy_data(ArchiveDisk *disk, ArchiveWriter *writer, GError **error) {
-        static const char zeros[4096];
-        const void *block;
-        size_t size;
-        la_int64_t offset, at = 0;
+typedef struct {
+        ArchiveDisk *disk; /* knows how to look at a file */
+        ArchiveWriter *writer;
+        LinkResolver *links;
+        bool follow_symlinks;
+        char *block; /* BLOCK_SIZE */
+} Packer;
 
-        for (;;) {
-                int status = archive_read_data_block(disk, &block, &size, &offset);
-                if (status == ARCHIVE_EOF)
-                        return true;
-                if (status < ARCHIVE_WARN)
-                        return archive_failed(disk, error);
-                for (; at < offset; at += MIN((la_int64_t) sizeof zeros, offset - at))
-                        if (archive_write_data(
-                                    writer, zeros,
-                                    (size_t) MIN((la_int64_t) sizeof zeros, offset - at)) < 0)
-                                return archive_failed(writer, error);
-                if (size > 0 && archive_write_data(writer, block, size) < 0)
-                        return archive_failed(writer, error);
-                at += (la_int64_t) size;
+/* A file that shrinks meanwhile is padded by the writer, one that grows is cut. */
+static bool copy_data(Packer *packer, int fd, int64_t size, GError **error) {
+        while (size > 0) {
+                ssize_t length = read(fd, packer->block, (size_t) MIN(size, BLOCK_SIZE));
+                if (length < 0 && errno == EINTR)
+                        continue;
+                if (length < 0) {
+                        error_set_errno(error, errno, "failed to pack: failed to read a file");
+                        return false;
+                }
+                if (length == 0)
+                        break;
+                if (archive_write_data(packer->writer, packer->block, (size_t) length) < 0)
+                        return archive_failed(packer->writer, error);
+                size -= length;
         }
-}
-
-static bool pack_entry(ArchiveDisk *disk, ArchiveWriter *writer, LinkResolver *links,
-                       struct archive_entry *entry, bool follow_symlinks, GError **error) {
-        struct archive_entry *spare = NULL;
-
-        if (archive_entry_filetype(entry) == AE_IFSOCK)
-                return true; /* no archive holds one; tar skips them too */
-        if (follow_symlinks && archive_entry_filetype(entry) == AE_IFLNK)
-                return true; /* it leads nowhere */
-        archive_attributes_clean(entry);
-        archive_entry_linkify(links, &entry, &spare);
-        if (archive_write_header(writer, entry) < ARCHIVE_WARN)
-                return archive_failed(writer, error);
-        if (archive_entry_size(entry) > 0 && !copy_data(disk, writer, error))
-                return false;
-        if (archive_write_finish_entry(writer) < ARCHIVE_WARN)
-                return archive_failed(writer, error);
         return true;
 }
 
-static size_t name_depth(const char *name) {
-        size_t depth = 0;
-        for (; *name; name++)
-                depth += *name == '/';
-        return depth;
+static bool pack_entry(Packer *packer, const char *path, const struct stat *status, int fd,
+                       GError **error) {
+        g_autoptr(ArchiveEntry) entry = archive_entry_new();
+        struct archive_entry *spare = NULL;
+
+        archive_entry_set_pathname(entry, path);
+        if (archive_read_disk_entry_from_file(packer->disk, entry, fd, status) < ARCHIVE_WARN)
+                return archive_failed(packer->disk, error);
+        archive_attributes_clean(entry);
+        archive_entry_linkify(packer->links, &entry, &spare);
+        if (archive_write_header(packer->writer, entry) < ARCHIVE_WARN)
+                return archive_failed(packer->writer, error);
+        if (archive_entry_size(entry) > 0 &&
+            !copy_data(packer, fd, archive_entry_size(entry), error))
+                return false;
+        if (archive_write_finish_entry(packer->writer) < ARCHIVE_WARN)
+                return archive_failed(packer->writer, error);
+        return true;
 }
 
-static bool pack_tree(const PackSpec *spec, ArchiveDisk *disk, ArchiveWriter *writer,
-                      GError **error) {
-        g_autoptr(LinkResolver) links = archive_entry_linkresolver_new();
-        archive_entry_linkresolver_set_strategy(links, archive_format(writer));
+static int by_name(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
 
-        for (;;) {
-                struct archive_entry *entry = archive_entry_new();
-                int status = archive_read_next_header2(disk, entry);
-                bool done = true;
-                if (status >= ARCHIVE_WARN && status != ARCHIVE_EOF) {
-                        if (name_depth(archive_entry_pathname(entry)) < DEPTH_MAX)
-                                archive_read_disk_descend(disk);
-                        done = pack_entry(disk, writer, links, entry, spec->follow_symlinks, error);
-                } else if (status != ARCHIVE_EOF) {
-                        done = archive_failed(disk, error);
-                }
-                archive_entry_free(entry);
-                if (!done)
-                        return false;
-                if (status == ARCHIVE_EOF)
-                        break;
+/* Sorted: the same tree always makes the same stream. */
+static GPtrArray *list_directory(const char *path, GError **error) {
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        const struct dirent *entry;
+        DIR *directory = opendir(path);
+        if (!directory) {
+                error_set_errno(error, errno, "failed to pack: failed to read %s", path);
+                return NULL;
         }
-        return archive_write_close(writer) >= ARCHIVE_WARN || archive_failed(writer, error);
+        while ((entry = readdir(directory)))
+                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                        g_ptr_array_add(names, g_strdup(entry->d_name));
+        closedir(directory);
+        g_ptr_array_sort(names, by_name);
+        return g_steal_pointer(&names);
+}
+
+/* A directory, then all that is in it, then its next sibling: GNU tar restores the times of
+ * directories only in this order. */
+static bool pack_path(Packer *packer, GString *path, size_t depth, GError **error) {
+        struct stat status;
+        autofd fd = -1;
+
+        if ((packer->follow_symlinks ? stat : lstat)(path->str, &status) < 0) {
+                if (errno == ENOENT || (packer->follow_symlinks && errno == ELOOP))
+                        return true; /* gone meanwhile, or a link that leads nowhere */
+                error_set_errno(error, errno, "failed to pack: failed to look at %s", path->str);
+                return false;
+        }
+        if (S_ISSOCK(status.st_mode))
+                return true; /* no archive holds one; tar skips them too */
+        if (S_ISREG(status.st_mode)) {
+                int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+                fd = open(path->str, flags | (packer->follow_symlinks ? 0 : O_NOFOLLOW));
+                if (fd < 0) {
+                        error_set_errno(error, errno, "failed to pack: failed to open %s",
+                                        path->str);
+                        return false;
+                }
+        }
+        if (!pack_entry(packer, path->str, &status, fd, error))
+                return false;
+        if (!S_ISDIR(status.st_mode) || depth >= DEPTH_MAX)
+                return true;
+
+        g_autoptr(GPtrArray) names = list_directory(path->str, error);
+        size_t length = path->len;
+        bool done = names != NULL;
+        for (guint i = 0; done && i < names->len; i++) {
+                g_string_append_printf(path, "/%s", (const char *) names->pdata[i]);
+                done = pack_path(packer, path, depth + 1, error);
+                g_string_truncate(path, length);
+        }
+        return done;
 }
 
 bool pack(const PackSpec *spec, GError **error) {
@@ -135,7 +176,17 @@ bool pack(const PackSpec *spec, GError **error) {
         archive_write_set_bytes_in_last_block(writer, 1);
         if (archive_write_open(writer, &fd, NULL, target_write, NULL) < ARCHIVE_WARN)
                 return archive_failed(writer, error);
-        if (archive_read_disk_open(disk, spec->name) < ARCHIVE_WARN)
-                return archive_failed(disk, error);
-        return pack_tree(spec, disk, writer, error);
+
+        g_autoptr(LinkResolver) links = archive_entry_linkresolver_new();
+        g_autofree char *block = g_malloc(BLOCK_SIZE);
+        g_autoptr(GString) path = g_string_new(spec->name);
+        Packer packer = { .disk = disk,
+                          .writer = writer,
+                          .links = links,
+                          .follow_symlinks = spec->follow_symlinks,
+                          .block = block };
+        archive_entry_linkresolver_set_strategy(links, archive_format(writer));
+        if (!pack_path(&packer, path, 0, error))
+                return false;
+        return archive_write_close(writer) >= ARCHIVE_WARN || archive_failed(writer, error);
 }

@@ -4,6 +4,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -177,10 +178,44 @@ static bool copy_data(ArchiveReader *reader, ArchiveDisk *disk, uint64_t reserve
         }
 }
 
+/* The directory we are in, which libarchive would not touch: it exists. */
+typedef struct {
+        bool known;
+        uid_t uid;
+        gid_t gid;
+        mode_t mode;
+        struct timespec modified;
+} Root;
+
+static bool is_root(const struct archive_entry *entry) {
+        const char *name = archive_entry_pathname((struct archive_entry *) entry);
+        return name[strspn(name, "./")] == '\0';
+}
+
+static void note_root(struct archive_entry *entry, Root *ret) {
+        *ret = (Root){ .known = true,
+                       .uid = (uid_t) archive_entry_uid(entry),
+                       .gid = (gid_t) archive_entry_gid(entry),
+                       .mode = archive_entry_perm(entry),
+                       .modified = { archive_entry_mtime(entry),
+                                     archive_entry_mtime_nsec(entry) } };
+}
+
+/* Last, for whatever is made in it changes its time. */
+static bool restore_root(const Root *root, GError **error) {
+        struct timespec times[] = { root->modified, root->modified };
+        if (!root->known || (chown(".", root->uid, root->gid) == 0 && chmod(".", root->mode) == 0 &&
+                             utimensat(AT_FDCWD, ".", times, 0) == 0))
+                return true;
+        error_set_errno(error, errno, "failed to unpack: failed to set the owner of the root");
+        return false;
+}
+
 static bool unpack_entries(const UnpackSpec *spec, ArchiveReader *reader, ArchiveDisk *disk,
                            GError **error) {
         struct archive_entry *entry;
         uint64_t unchecked = 0;
+        Root root = { 0 };
 
         if (!check_space(spec->disk_reserve, error))
                 return false;
@@ -197,6 +232,10 @@ static bool unpack_entries(const UnpackSpec *spec, ArchiveReader *reader, Archiv
                 }
                 if (!unpack_entry_clean(entry, spec, error))
                         return false;
+                if (archive_entry_filetype(entry) == AE_IFDIR && is_root(entry)) {
+                        note_root(entry, &root);
+                        continue;
+                }
                 if (archive_write_header(disk, entry) < ARCHIVE_WARN)
                         return archive_failed(disk, ERROR_INVALID, error);
                 if (archive_entry_size_is_set(entry) && archive_entry_size(entry) > 0 &&
@@ -207,7 +246,7 @@ static bool unpack_entries(const UnpackSpec *spec, ArchiveReader *reader, Archiv
         }
         if (archive_write_close(disk) < ARCHIVE_WARN)
                 return archive_failed(disk, ERROR_IO, error);
-        return true;
+        return restore_root(&root, error);
 }
 
 /* To its end, so that the sender is not cut off in the padding behind the archive. */
