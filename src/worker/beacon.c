@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define RETRY (1 * DURATION_SECOND)
+/* The web node may be starting as we are: the first tries follow each other faster. */
+#define RETRY_FIRST (20 * DURATION_MILLISECOND)
 #define POKE_PAUSE (1 * DURATION_SECOND)
 #define INTERVAL (30 * DURATION_SECOND)
 #define CALL_TIMEOUT (60 * DURATION_SECOND)
@@ -125,14 +127,15 @@ static Beat heartbeat(Beacon *beacon) {
         return g_str_equal(value_get_string(state, "state", ""), "landed") ? OVER : HEALTHY;
 }
 
-static bool register_worker(Beacon *beacon) {
+/* quiet: a failure is not worth a line. */
+static bool register_worker(Beacon *beacon, bool quiet) {
         g_autoptr(GError) error = NULL;
         g_autofree char *path = g_strconcat("/api/v1/workers?ttl=", beacon->ttl, NULL);
         if (call_well(beacon, "POST", path, beacon->cancel, NULL, &error)) {
                 log_info("beacon", "registered", "worker", beacon->name);
                 return true;
         }
-        if (!cancel_fired(beacon->cancel))
+        if (!quiet && !cancel_fired(beacon->cancel))
                 log_error("beacon", "register-failed", error);
         return false;
 }
@@ -173,10 +176,11 @@ static bool wait_turn(Beacon *beacon, Duration pause) {
 }
 
 static bool register_until_known(Beacon *beacon) {
-        while (!cancel_fired(beacon->cancel)) {
-                if (register_worker(beacon))
+        for (Duration pause = RETRY_FIRST; !cancel_fired(beacon->cancel);
+             pause = MIN(2 * pause, RETRY)) {
+                if (register_worker(beacon, pause < RETRY))
                         return true;
-                cancel_sleep(beacon->cancel, RETRY, NULL);
+                cancel_sleep(beacon->cancel, pause, NULL);
         }
         return false;
 }

@@ -250,10 +250,12 @@ static bool start_runtime(Container *container, Cancel *cancel, GError **error) 
         }
         container->pid = pid;
         container->pid_start = pid_start_time(pid);
-        if (fault_here("container-started") || !container_save(container, error) ||
-            !container_meet(container, pid, pidfd, error))
+        if (fault_here("container-started")) {
+                fd_close(pidfd);
+                g_set_error(error, ERROR, ERROR_INTERNAL, "injected");
                 return false;
-        return true;
+        }
+        return container_save(container, error) && container_meet(container, pid, pidfd, error);
 }
 
 static bool make_directory(Container *container, GError **error) {

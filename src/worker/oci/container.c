@@ -319,7 +319,9 @@ static Process *add_process(Container *container, const GardenProcessSpec *spec,
         g_autofree char *made = spec->id && *spec->id ? NULL : crypto_uuid();
         const char *id = made ? made : spec->id;
         g_autoptr(GPtrArray) stale = NULL;
-        ProcessSetup setup = { .id = id, .tty = spec->tty };
+        ProcessSetup setup = { .id = id,
+                               .tty = spec->tty,
+                               .ceiling = container->owner->spool_ceiling };
         g_autoptr(Process) known = container_process(container, id, NULL);
         ProcessState state = { .ended = true };
         if (known)

@@ -32,6 +32,7 @@ typedef struct {
         PrivilegedMode mode;
         const Value *seccomp; /* instead of our own */
         const GPtrArray *devices;
+        int64_t spool_ceiling;       /* 0: SPOOL_CEILING */
         void (*changed)(void *data); /* a container came or went; may be NULL */
         void *data;
 } ContainersSpec;

@@ -28,7 +28,7 @@ struct Containers {
         Helper *helper;
         Volumes *volumes;
         Network *network;
-        int64_t max;
+        int64_t max, spool_ceiling;
         void (*changed)(void *data);
         void *data;
         CgroupHost cgroup;

@@ -113,6 +113,7 @@ Containers *containers_open(const ContainersSpec *spec, GError **error) {
         containers->volumes = spec->volumes;
         containers->network = spec->network;
         containers->max = spec->max;
+        containers->spool_ceiling = spec->spool_ceiling;
         containers->changed = spec->changed;
         containers->data = spec->data;
         set_host(containers, spec);

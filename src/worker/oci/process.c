@@ -16,7 +16,7 @@
 
 #define START_TIMEOUT (60 * DURATION_SECOND)
 #define META_MAX ((size_t) 1024 * 1024)
-/* How far a reader gets before the shim is told of it. */
+/* How far a reader gets before the shim is told of it, and how much is given back at once. */
 #define LIMIT_STEP ((int64_t) 8 * 1024 * 1024)
 #define CODE_KILLED 137
 
@@ -31,6 +31,7 @@ struct Process {
         int references; /* atomic */
         uint32_t number;
         bool tty;
+        int64_t ceiling;
         char *id, *directory;
         Shim *shim;
         Mutex lock; /* of all below */
@@ -81,6 +82,7 @@ static Process *process_make(const ProcessSetup *setup, GError **error) {
         process->number = setup->number;
         process->id = g_strdup(setup->id);
         process->tty = setup->tty;
+        process->ceiling = setup->ceiling ? setup->ceiling : SPOOL_CEILING;
         process->directory = g_strdup(setup->directory);
         process->shim = setup->shim ? shim_ref(setup->shim) : NULL;
         process->input = -1;
@@ -97,7 +99,7 @@ static Process *process_make(const ProcessSetup *setup, GError **error) {
         if (!map_sent(process, error))
                 return NULL;
         for (int i = 0; i < SHIM_STREAMS; i++)
-                process->spools[i].limit = process->sent[i] + SPOOL_CEILING;
+                process->spools[i].limit = process->sent[i] + process->ceiling;
         return g_steal_pointer(&process);
 }
 
@@ -480,9 +482,11 @@ static void give_room(Process *process, unsigned stream) {
             fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, spool->punched,
                       keep_from - spool->punched) == 0)
                 spool->punched = keep_from;
-        if (process->sent[stream] + SPOOL_CEILING - spool->limit < LIMIT_STEP || !process->shim)
+        if (process->sent[stream] + process->ceiling - spool->limit <
+                    MIN(LIMIT_STEP, process->ceiling / 4) ||
+            !process->shim)
                 return;
-        spool->limit = process->sent[stream] + SPOOL_CEILING;
+        spool->limit = process->sent[stream] + process->ceiling;
         ShimMessage message = { .kind = SHIM_LIMIT,
                                 .number = process->number,
                                 .value = stream,

@@ -21,6 +21,7 @@ typedef struct {
         uint32_t number;
         const char *directory; /* of its files, made if missing */
         Shim *shim;            /* borrowed; NULL: the container is dead */
+        int64_t ceiling;       /* 0: SPOOL_CEILING */
 } ProcessSetup;
 
 /* Makes the files of a new process / finds those of one that an earlier worker started. */

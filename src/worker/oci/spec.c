@@ -193,7 +193,7 @@ static Value *make_resources(const SpecHost *host, const SpecContainer *containe
         if (container->memory_bytes > 0) {
                 Value *memory = value_map();
                 value_map_set_int(memory, "limit", (int64_t) container->memory_bytes);
-                if (host->cgroup->swap_limit || host->cgroup->mode == CGROUP_V2)
+                if (host->cgroup->swap_limit)
                         value_map_set_int(memory, "swap", (int64_t) container->memory_bytes);
                 value_map_set(resources, "memory", memory);
         }

@@ -13,7 +13,8 @@ static void open_containers(House *house) {
         g_autoptr(GError) error = NULL;
         ContainersSpec spec = { .work_directory = house->directory,
                                 .init = g_getenv("WEIR_INIT"),
-                                .runtime = house->runtime };
+                                .runtime = house->runtime,
+                                .spool_ceiling = house->spool_ceiling };
         house->containers = containers_open(&spec, &error);
         g_assert_no_error(error);
 }

@@ -7,6 +7,7 @@ typedef struct {
         char *directory, *root; /* a temporary one; the root file system in it */
         Runtime *runtime;
         Containers *containers;
+        int64_t spool_ceiling; /* of the next house_restart() */
 } House;
 
 /* NULL, and the test is skipped, when this machine cannot run containers. */

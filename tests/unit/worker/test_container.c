@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,44 @@ static void much_output_is_exact(void) {
                   &ran);
         g_assert_cmpint((int64_t) ran.output_length, ==, 64 * 1024 * 1024 + 588895);
         g_assert_cmpstr(ran.output + ran.output_length - 7, ==, "100000\n");
+}
+
+/* Waits until a stream has this many bytes. */
+static void await_bytes(Process *process, unsigned stream, int64_t bytes) {
+        int watch = process_watch(process);
+        ProcessState state = { 0 };
+        uint64_t count;
+        while (state.end[stream] < bytes) {
+                g_assert_true(cancel_poll(NULL, watch, POLLIN, DURATION_NEVER, NULL));
+                (void) !read(watch, &count, sizeof(count));
+                process_state(process, &state);
+        }
+        process_unwatch(process, watch);
+}
+
+static void a_process_waits_for_its_readers_and_loses_nothing(void) {
+        const int64_t ceiling = 1024 * 1024, total = 5 * ceiling;
+        g_autoptr(House) house = house_open();
+        if (!house)
+                return;
+        house->spool_ceiling = ceiling;
+        house_restart(house);
+        house_container(house, "box");
+        g_autoptr(Process) process = house_start(house, "box", "task",
+                                                 "dd if=/dev/zero bs=64k count=80", false);
+        ProcessState state;
+        int code = -1;
+        for (int64_t read_to = 0; read_to < total;) {
+                await_bytes(process, SHIM_STDOUT, MIN(read_to + ceiling, total));
+                process_state(process, &state);
+                g_assert_cmpint(state.end[SHIM_STDOUT], <=, read_to + ceiling);
+                read_to = state.end[SHIM_STDOUT];
+                process_mark_sent(process, SHIM_STDOUT, read_to);
+        }
+        process_wait(process, NULL, &code, NULL);
+        process_state(process, &state);
+        g_assert_cmpint(code, ==, 0);
+        g_assert_cmpint(state.end[SHIM_STDOUT], ==, total);
 }
 
 /* ---- stopping ---- */
@@ -428,6 +467,31 @@ static void a_failed_start_is_undone(void) {
         house_container(house, "box");
 }
 
+static void a_failure_after_the_start_is_undone(void) {
+        if (!g_test_subprocess()) {
+                g_setenv("WEIR_FAULT", "container-started=error", true);
+                g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+                g_unsetenv("WEIR_FAULT");
+                g_test_trap_assert_passed();
+                return;
+        }
+        g_autoptr(House) house = house_open();
+        if (!house)
+                return;
+        g_auto(GardenContainerSpec) spec = { 0 };
+        g_autoptr(GError) error = NULL;
+        g_autofree char *handle = NULL;
+        garden_container_spec_init(&spec);
+        spec.handle = g_strdup("box");
+        spec.rootfs = g_strconcat("raw://", house->root, NULL);
+        g_assert_false(containers_create(house->containers, &spec, NULL, &handle, &error));
+        g_autofree char *containers = g_build_filename(house->directory, "containers", NULL);
+        g_autofree char *state = g_build_filename(house->directory, "runtime", NULL);
+        g_assert_cmpuint(count_entries(containers), ==, 0);
+        g_assert_cmpuint(count_entries(state), ==, 0);
+        house_container(house, "box"); /* its name is free again */
+}
+
 static void a_mount_can_be_read_only(void) {
         g_autoptr(House) house = house_open();
         if (!house)
@@ -478,6 +542,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/container/terminal", a_terminal_has_one_stream_and_a_size);
         g_test_add_func("/container/many", many_short_processes_lose_nothing);
         g_test_add_func("/container/much", much_output_is_exact);
+        g_test_add_func("/container/ceiling", a_process_waits_for_its_readers_and_loses_nothing);
+        g_test_add_func("/container/fault", a_failure_after_the_start_is_undone);
         g_test_add_func("/container/stop", stop_terminates_and_kills_what_does_not_listen);
         g_test_add_func("/container/init-dies", when_process_1_dies_all_its_processes_ended);
         g_test_add_func("/container/restart", a_restarted_worker_finds_processes_and_their_output);
