@@ -246,16 +246,25 @@ static void *compress_body(HttpRequest *request, int status, const char *content
 
 /* ---- whole answers ---- */
 
+static bool is_ending(HttpServer *server) {
+        return atomic_get(&server->state) >= STATE_ENDING;
+}
+
 bool connection_wait_room(Connection *connection, Cancel *cancel, GError **error) {
         mutex_lock(&connection->mutex);
-        while (!connection->closed && !cancel_fired(cancel) &&
+        while (!connection->closed && !cancel_fired(cancel) && !is_ending(connection->server) &&
                connection->queued >= connection_ceiling(connection))
                 condition_wait(&connection->changed, &connection->mutex);
         bool closed = connection->closed;
+        bool full = connection->queued >= connection_ceiling(connection);
         mutex_unlock(&connection->mutex);
         if (closed)
                 g_set_error_literal(error, ERROR, ERROR_UNAVAILABLE, "client is gone");
-        return !closed && cancel_check(cancel, error);
+        else if (full && !cancel_fired(cancel))
+                g_set_error_literal(error, ERROR, ERROR_CANCELLED, "server is stopping");
+        else
+                return cancel_check(cancel, error);
+        return false;
 }
 
 /* Queues bytes in slices and waits at the ceiling. */
@@ -263,8 +272,10 @@ static bool write_body(HttpRequest *request, const char *bytes, size_t length, G
         Connection *connection = request->connection;
         while (length > 0) {
                 size_t slice = MIN(length, SLICE);
-                if (!connection_wait_room(connection, NULL, error))
+                if (!connection_wait_room(connection, NULL, error)) {
+                        request->failed = true;
                         return false;
+                }
                 mutex_lock(&connection->mutex);
                 connection_append(connection, bytes, slice, request->framing == FRAME_CHUNKED);
                 mutex_unlock(&connection->mutex);
@@ -312,7 +323,12 @@ void http_answer(HttpRequest *request, int status, const char *content_type, con
                 return;
         }
         queue_head(request, head, false);
-        write_body(request, bytes, size, NULL);
+        request->begun = true;
+        if (!write_body(request, bytes, size, NULL)) {
+                http_answer_abort(request);
+                return;
+        }
+        request->ended = true;
         finish(request, "");
 }
 
@@ -352,7 +368,7 @@ bool http_answer_write(HttpRequest *request, const void *data, size_t length, GE
 
 void http_answer_end(HttpRequest *request) {
         g_assert(request->begun && !request->ended);
-        if (request->framing == FRAME_LENGTH && request->length_left > 0) {
+        if (request->failed || (request->framing == FRAME_LENGTH && request->length_left > 0)) {
                 http_answer_abort(request);
                 return;
         }

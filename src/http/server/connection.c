@@ -200,6 +200,7 @@ void connection_settle(Connection *connection) {
         bool done = exchange->handler_done && exchange->answer_done;
         bool close = exchange->must_close || atomic_get(&connection->server->state) > STATE_RUNNING;
         bool whole = exchange->body_state == BODY_WHOLE;
+        bool abort = exchange->abort; /* may have come since the turn began */
         exchange->body_discarded |= done;
         if (done && exchange->body_paused) {
                 exchange->body_paused = false;
@@ -208,7 +209,9 @@ void connection_settle(Connection *connection) {
         mutex_unlock(&connection->mutex);
         if (!done)
                 return;
-        if (!close && whole)
+        if (abort)
+                cut(connection);
+        else if (!close && whole)
                 connection_next(connection);
         else if (close && connection_drained(connection))
                 linger(connection);

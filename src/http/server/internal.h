@@ -131,6 +131,7 @@ struct HttpRequest {
         int answered;
         Framing framing;
         int64_t length_left; /* FRAME_LENGTH */
+        bool failed;         /* a piece did not get out: what came before is no whole answer */
         bool begun, ended;   /* of an answer that the handler writes piece by piece */
         bool taken;          /* by a stream or a hijack */
 };

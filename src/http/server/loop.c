@@ -315,8 +315,8 @@ void http_server_stop(HttpServer *server, Duration grace) {
         while (server->running > 0 && condition_wait_until(&server->idle, &server->mutex, deadline))
                 ;
         mutex_unlock(&server->mutex);
+        cancel_fire(server->cancel, CANCEL_SHUTDOWN); /* before the loop can say otherwise */
         advance(server, STATE_ENDING);
-        cancel_fire(server->cancel, CANCEL_SHUTDOWN);
         mutex_lock(&server->mutex);
         while (server->running > 0)
                 condition_wait(&server->idle, &server->mutex);

@@ -184,6 +184,28 @@ static void cuts_a_reader_that_makes_no_progress(void) {
         harness_wait_idle(harness);
 }
 
+static void stops_while_a_reader_does_not_read(void) {
+        static const char *const requests[] = {
+                "GET /big?n=30000000 HTTP/1.1\r\nHost: x\r\n\r\n",
+                "GET /pieces?n=30000000 HTTP/1.1\r\nHost: x\r\n\r\n",
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {
+                Harness *harness = harness_new(NULL);
+                autofd fd = raw_connect(harness);
+                HttpServerStats stats = { 0 };
+                raw_send(fd, requests[i]);
+                while (stats.queued_bytes < 1024 * 1024) {
+                        http_server_stats(harness->server, &stats);
+                        cancel_sleep(NULL, DURATION_MILLISECOND, NULL);
+                }
+                http_server_stop(harness->server, 0);
+                harness->server = NULL;
+                g_autofree char *answer = raw_read_all(fd);
+                g_assert_false(g_str_has_suffix(answer, "\r\n0\r\n\r\n"));
+                harness_free(harness);
+        }
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/stream/thousands", pushes_to_thousands);
@@ -194,5 +216,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/stream/stop", stops_with_streams_open);
         g_test_add_func("/stream/big-answer", waits_with_a_big_answer_for_its_reader);
         g_test_add_func("/stream/no-progress", cuts_a_reader_that_makes_no_progress);
+        g_test_add_func("/stream/stop-unread", stops_while_a_reader_does_not_read);
         return g_test_run();
 }
