@@ -78,11 +78,11 @@ static bool fixture_init(Fixture *fixture, DbKind kind) {
         fixture->path = g_build_filename(fixture->folder, "weir.db", NULL);
         if (kind == DB_POSTGRES) {
                 g_assert_nonnull(server.conninfo);
-                g_autofree char *sql = g_strdup_printf("CREATE DATABASE test%d",
-                                                       ++server.databases);
+                int number = ++server.schemas;
+                g_autofree char *sql = g_strdup_printf("CREATE SCHEMA test%d", number);
                 server_do(server.conninfo, sql);
-                fixture->conninfo = g_strdup_printf("%s dbname=test%d", server.conninfo,
-                                                    server.databases);
+                fixture->conninfo = g_strdup_printf("%s options='-c search_path=test%d'",
+                                                    server.conninfo, number);
         }
         fixture->spec = (DbSpec){ .kind = kind,
                                   .path = fixture->path,
