@@ -132,12 +132,12 @@ static void remove_all(Sweeper *sweeper, const Kind *kind, const Value *handles,
 /* Each part's failure leaves the others to go on. */
 static void sweep(Sweeper *sweeper, const Kind *kind, size_t at_once) {
         g_autoptr(GError) error = NULL, failure = NULL;
-        if (!report(sweeper, kind, &error))
+        if (!report(sweeper, kind, &error) && !cancel_fired(sweeper->cancel))
                 log_error("sweeper", "report-failed", error, "kind", kind->name);
         g_autoptr(Value) handles = unwanted(sweeper, kind, &failure);
         if (handles)
                 remove_all(sweeper, kind, handles, at_once);
-        else
+        else if (!cancel_fired(sweeper->cancel))
                 log_error("sweeper", "sweep-failed", failure, "kind", kind->name);
 }
 
