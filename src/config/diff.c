@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/yaml.h"
+
 /* The line table of a diff of this size is 64 MB; larger items are shown as removed and added. */
 #define CELLS_MAX ((size_t) 16 * 1024 * 1024)
 
@@ -146,7 +148,7 @@ static GArray *items_of(const Value *config, const char *section, GError **error
         const Value *list = value_get(config, section);
         for (size_t i = 0; i < value_length(list); i++) {
                 const Value *value = value_at(list, i);
-                g_autofree char *yaml = pipeline_config_yaml(value, error);
+                g_autofree char *yaml = yaml_write(value, error);
                 if (!yaml)
                         return NULL;
                 Item item = { g_strdup(value_get_string(value, "name", "")),
@@ -225,10 +227,10 @@ static bool put_single(Output *output, const char *key, const char *label, const
         const Value *old = value_get(before, key), *new = value_get(after, key);
         if (!old && !new)
                 return true;
-        g_autofree char *old_yaml = old ? pipeline_config_yaml(old, error) : NULL;
+        g_autofree char *old_yaml = old ? yaml_write(old, error) : NULL;
         if (old && !old_yaml)
                 return false;
-        g_autofree char *new_yaml = new ? pipeline_config_yaml(new, error) : NULL;
+        g_autofree char *new_yaml = new ? yaml_write(new, error) : NULL;
         if (new && !new_yaml)
                 return false;
         if (g_strcmp0(old_yaml, new_yaml) != 0)

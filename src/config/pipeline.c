@@ -8,7 +8,6 @@
 #include "config/records.h"
 #include "config/vars.h"
 
-#define CONVERTING "error converting YAML to JSON: "
 #define F(struct_, member_) offsetof(struct_, member_)
 
 /* ---- tables: the order of the lines is the order of the keys in JSON ---- */
@@ -194,21 +193,6 @@ PipelineConfig *pipeline_config_parse(const char *text, size_t length, PipelineC
         YamlFlags flags = mode == PIPELINE_CONFIG_STRICT ? YAML_STRICT_KEYS : YAML_DEFAULT;
         g_autoptr(Value) value = yaml_parse(text, length, NULL, flags, error);
         return value ? pipeline_config_from_value(value, mode, error) : NULL;
-}
-
-char *pipeline_config_yaml(const Value *value, GError **error) {
-        size_t length;
-        g_autofree char *json = json_write(value, JSON_COMPACT, &length);
-        g_autoptr(GError) cause = NULL;
-        g_autoptr(Value) read = yaml_parse(json, length, NULL, YAML_TEMPLATE, &cause);
-        if (read)
-                return yaml_write(read, error);
-        /* Nobody is told of the way through JSON. */
-        const char *message = cause->message;
-        if (g_str_has_prefix(message, CONVERTING))
-                message += strlen(CONVERTING);
-        g_set_error_literal(error, ERROR, cause->code, message);
-        return NULL;
 }
 
 /* ---- asking ---- */

@@ -122,13 +122,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PipelineConfig, pipeline_config_free)
 /* What GetConfig returns under "config": key order and omissions as upstream's. Returns new. */
 Value *pipeline_config_to_value(const PipelineConfig *config);
 
-/*
- * A config or a part of it, as a Value, to the YAML that upstream's fly shows (format-pipeline, get-pipeline, diffs).
- * As there, the text goes through JSON, which YAML reads again: control characters are refused. Returns new, or NULL
- * with ERROR_INVALID.
- */
-char *pipeline_config_yaml(const Value *value, GError **error);
-
 /* The parts by themselves, as the store keeps them: unknown keys are dropped. Each returns new. */
 JobConfig *job_config_from_value(const Value *value, GError **error);
 Value *job_config_to_value(const JobConfig *job);

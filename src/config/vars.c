@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/yaml.h"
 #include "config/var_scan.h"
 
 /* ---- numbers and kinds ---- */
@@ -92,6 +93,7 @@ Value *var_fields(const Value *value, const VarReference *reference, GError **er
 
 typedef struct {
         const Vars *vars;
+        VarsFlags flags;
         GHashTable *missing; /* set of formatted references */
 } Walk;
 
@@ -157,28 +159,31 @@ static Value *interpolate_text(Walk *walk, const Value *original, GError **error
 static Value *interpolate(Walk *walk, const Value *value, GError **error);
 
 /*
- * What a key becomes: text, or what YAML would make of a scalar in its place. Returns new. A null key is refused with
- * the text that upstream's next reading of the document would end in.
+ * What a key becomes: text, or what YAML would make of a scalar in its place. Returns new. Null is refused with the
+ * text that upstream's next reading of the document would end in.
  */
 static char *interpolate_key(Walk *walk, const char *key, const Value *item, GError **error) {
         g_autoptr(Value) text = value_string(key);
         g_autoptr(Value) value = interpolate_text(walk, text, error);
+        const char *mark = walk->flags & VARS_TEMPLATE ? YAML_TYPED_KEY : "";
+        if (!value)
+                return NULL;
         switch (value_kind(value)) {
         case VALUE_STRING:
-        case VALUE_NUMBER:
                 return g_strdup(value_text(value));
+        case VALUE_NUMBER:
+                return g_strconcat(mark, value_text(value), NULL);
         case VALUE_BOOL:
-                return g_strdup(value_as_bool(value) ? "true" : "false");
-        case VALUE_NULL:
-                if (value) {
-                        g_autofree char *shown = json_write(item, JSON_NO_HTML, NULL);
-                        g_set_error(
-                                error, ERROR, ERROR_INVALID,
-                                "error converting YAML to JSON: unsupported map key of type: %%!s(<nil>), key: "
-                                "<nil>, value: %s",
-                                shown);
-                }
+                return g_strconcat(mark, value_as_bool(value) ? "true" : "false", NULL);
+        case VALUE_NULL: {
+                g_autofree char *shown = json_write(item, JSON_NO_HTML, NULL);
+                g_set_error(
+                        error, ERROR, ERROR_INVALID,
+                        "error converting YAML to JSON: unsupported map key of type: %%!s(<nil>), key: <nil>, "
+                        "value: %s",
+                        shown);
                 return NULL;
+        }
         default:
                 g_set_error(error, ERROR, ERROR_INVALID, "cannot use a %s as a map key: %s",
                             value_is(value, VALUE_LIST) ? "list" : "map", key);
@@ -259,7 +264,7 @@ static bool all_known(GHashTable *missing, GError **error) {
 Value *vars_interpolate(const Value *value, const Vars *vars, VarsFlags flags, GError **error) {
         g_autoptr(GHashTable)
                 missing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-        Walk walk = { vars, missing };
+        Walk walk = { vars, flags, missing };
         g_autoptr(Value) result = interpolate(&walk, value, error);
         if (!result || ((flags & VARS_EXPECT_ALL) && !all_known(missing, error)))
                 return NULL;

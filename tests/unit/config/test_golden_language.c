@@ -129,7 +129,7 @@ static Value *interpolate(const Value *value, const FlyVars *vars, GError **erro
         }
         g_ptr_array_add(list, NULL);
         const Vars all = { multi_vars_lookup, list->pdata };
-        return vars_interpolate(value, &all, VARS_LENIENT, error);
+        return vars_interpolate(value, &all, VARS_LENIENT | VARS_TEMPLATE, error);
 }
 
 static void show_findings(const ConfigFindings *findings, GString *text) {
@@ -180,7 +180,7 @@ static bool play_validate(const Value *test, const char *text, size_t length, bo
         }
         g_autoptr(Value) parsed = yaml_parse(text, length, NULL, YAML_TEMPLATE, &error);
         g_autoptr(Value) evaluated = parsed ? interpolate(parsed, &vars, &error) : NULL;
-        g_autofree char *yaml = evaluated ? yaml_write(evaluated, &error) : NULL;
+        g_autofree char *yaml = evaluated ? yaml_write_template(evaluated, &error) : NULL;
         g_autoptr(PipelineConfig)
                 config = yaml ? pipeline_config_parse(yaml, strlen(yaml),
                                                       strict ? PIPELINE_CONFIG_STRICT
@@ -213,7 +213,7 @@ static void play_format(const char *text, size_t length, Answer *answer) {
                 return;
         }
         g_autoptr(Value) value = pipeline_config_to_value(config);
-        g_autofree char *yaml = pipeline_config_yaml(value, &error);
+        g_autofree char *yaml = yaml_write(value, &error);
         if (yaml)
                 g_string_append(answer->out, yaml);
         else
