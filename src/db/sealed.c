@@ -1,7 +1,8 @@
 /*
  * Encrypted columns (reference 08 D.6): AES-GCM with a key from the settings. A canary in
  * weir_settings says under which key the columns are, so that an unchanged key costs one row at
- * start and not all of them; it is written last, so that an interrupted change is taken up again.
+ * start and not all of them; it is written last, and a second one first, so that an interrupted
+ * change is taken up again, and with no other keys.
  */
 #include "db/driver.h"
 
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define CANARY_NAME "encryption"
+#define CHANGE_NAME "encryption-change" /* while a change is under way: sealed with its new key */
 #define CANARY_TEXT "weir"
 #define ROWS_AT_ONCE 100
 
@@ -138,11 +140,19 @@ static bool change_table(Db *db, Change *change, GError **error) {
 
 /* ---- the canary ---- */
 
-static bool canary_read(DbTx *tx, void *data, GError **error) {
-        Sealed *ret = data;
-        g_autoptr(DbRows)
-                rows = db_query(tx, error, "SELECT value, nonce FROM weir_settings WHERE name = $1",
-                                DB_TEXT(CANARY_NAME));
+typedef struct {
+        Sealed canary, change;
+} Canaries;
+
+static void canaries_clear(Canaries *canaries) {
+        sealed_clear(&canaries->canary);
+        sealed_clear(&canaries->change);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Canaries, canaries_clear)
+
+static bool read_one(DbTx *tx, const char *name, Sealed *ret, GError **error) {
+        g_autoptr(DbRows) rows = db_query(
+                tx, error, "SELECT value, nonce FROM weir_settings WHERE name = $1", DB_TEXT(name));
         if (!rows)
                 return false;
         sealed_clear(ret);
@@ -152,13 +162,28 @@ static bool canary_read(DbTx *tx, void *data, GError **error) {
         return db_done(rows, error);
 }
 
-static bool canary_write(DbTx *tx, void *data, GError **error) {
-        const Sealed *sealed = data;
+static bool canaries_read(DbTx *tx, void *data, GError **error) {
+        Canaries *ret = data;
+        return read_one(tx, CANARY_NAME, &ret->canary, error) &&
+               read_one(tx, CHANGE_NAME, &ret->change, error);
+}
+
+static bool write_one(DbTx *tx, const char *name, const Sealed *sealed, GError **error) {
         return db_exec(tx, error,
                        "INSERT INTO weir_settings (name, value, nonce) VALUES ($1, $2, $3) "
                        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, "
                        "nonce = excluded.nonce",
-                       DB_TEXT(CANARY_NAME), DB_TEXT(sealed->text), DB_TEXT(sealed->nonce));
+                       DB_TEXT(name), DB_TEXT(sealed->text), DB_TEXT(sealed->nonce));
+}
+
+static bool change_begin(DbTx *tx, void *data, GError **error) {
+        return write_one(tx, CHANGE_NAME, data, error);
+}
+
+static bool change_end(DbTx *tx, void *data, GError **error) {
+        return write_one(tx, CANARY_NAME, data, error) &&
+               db_exec(tx, error, "DELETE FROM weir_settings WHERE name = $1",
+                       DB_TEXT(CHANGE_NAME));
 }
 
 /* Whether all columns are under key already. */
@@ -170,15 +195,22 @@ static bool canary_holds(const Sealed *canary, GBytes *key) {
                g_str_equal(plain, CANARY_TEXT);
 }
 
+/* Whether what is sealed, if anything, is so with one of these keys. */
+static bool canary_opens(const Sealed *canary, GBytes *key, GBytes *other) {
+        return !canary->nonce || canary_holds(canary, key) || canary_holds(canary, other);
+}
+
 static bool change_key(Db *db, Change *change, const DbSchema *schema, GError **error) {
+        g_auto(Sealed) canary = { 0 };
+        if (!seal(change->new_key, CANARY_TEXT, &canary.text, &canary.nonce, error) ||
+            !db_write(db, change_begin, &canary, error))
+                return false;
         for (size_t i = 0; i < schema->sealed_count; i++) {
                 change->columns = &schema->sealed[i];
                 if (!change_table(db, change, error))
                         return false;
         }
-        g_auto(Sealed) canary = { 0 };
-        return seal(change->new_key, CANARY_TEXT, &canary.text, &canary.nonce, error) &&
-               db_write(db, canary_write, &canary, error);
+        return db_write(db, change_end, &canary, error);
 }
 
 /* Returns new; NULL for no key. */
@@ -188,14 +220,16 @@ static GBytes *key_bytes(const char *key) {
 
 bool sealed_open(Db *db, const DbSpec *spec, const DbSchema *schema, GError **error) {
         g_autoptr(GBytes) old_key = key_bytes(spec->old_encryption_key);
-        g_auto(Sealed) canary = { 0 };
+        g_auto(Canaries) canaries = { 0 };
         db->key = key_bytes(spec->encryption_key);
-        if (!db_read(db, canary_read, &canary, error))
+        if (!db_read(db, canaries_read, &canaries, error))
                 return false;
-        if (canary_holds(&canary, db->key))
+        const Sealed *canary = &canaries.canary, *change_canary = &canaries.change;
+        if (!change_canary->text && canary_holds(canary, db->key))
                 return true;
-        /* Nothing is touched unless one of the keys is the one in use. */
-        if (canary.nonce && !canary_holds(&canary, old_key)) {
+        /* Nothing is touched unless we have the keys that are in use. */
+        if (!canary_opens(canary, db->key, old_key) ||
+            !canary_opens(change_canary, db->key, old_key)) {
                 g_set_error_literal(error, ERROR, ERROR_DENIED,
                                     db->key || old_key
                                             ? "row encrypted with neither old nor new key"

@@ -347,8 +347,10 @@ static void an_interrupted_change_of_keys_is_taken_up(Fixture *fixture) {
         fixture->spec.encryption_key = two;
         fixture->spec.old_encryption_key = one;
         /* The rows have changed, the canary has not. */
-        g_assert_cmpint(fixture_die(fixture, "db-after-commit=kill"), ==, 128 + SIGKILL);
+        g_assert_cmpint(fixture_die(fixture, "db-after-commit=kill@2"), ==, 128 + SIGKILL);
         fixture->spec.old_encryption_key = NULL;
+        fixture_open_fails(fixture, ERROR_DENIED, "row encrypted with neither old nor new key");
+        fixture->spec.encryption_key = one;
         fixture_open_fails(fixture, ERROR_DENIED, "row encrypted with neither old nor new key");
         open_with_keys(fixture, two, one);
         assert_secrets(fixture, "one!;-;three!;");
