@@ -319,6 +319,7 @@ static Process *add_process(Container *container, const GardenProcessSpec *spec,
         g_autofree char *made = spec->id && *spec->id ? NULL : crypto_uuid();
         const char *id = made ? made : spec->id;
         g_autoptr(GPtrArray) stale = NULL;
+        g_autoptr(Shim) shim = NULL;
         ProcessSetup setup = { .id = id,
                                .tty = spec->tty,
                                .ceiling = container->owner->spool_ceiling };
@@ -339,13 +340,12 @@ static Process *add_process(Container *container, const GardenProcessSpec *spec,
                         return NULL;
                 }
                 setup.number = container->next_number++;
-                setup.shim = shim_ref(container->shim);
+                setup.shim = shim = shim_ref(container->shim);
                 stale = take_stale(container, id);
         }
         for (guint i = 0; i < stale->len; i++)
                 directory_remove(g_ptr_array_index(stale, i), NULL);
 
-        g_autoptr(Shim) shim = setup.shim;
         g_autofree char *directory = g_strdup_printf("%s/processes/%u", container->directory,
                                                      setup.number);
         setup.directory = directory;

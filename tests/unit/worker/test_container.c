@@ -295,10 +295,10 @@ static void a_restarted_worker_finds_processes_and_their_output(void) {
                 return;
         house_container(house, "box");
         g_autoptr(GError) error = NULL;
-        g_autoptr(Process) first = house_start(house, "box", "task",
-                                               "for i in $(seq 1 20000); do echo line $i; done; "
-                                               "read x; echo $x; exit 7",
-                                               true);
+        process_free(house_start(house, "box", "task",
+                                 "for i in $(seq 1 20000); do echo line $i; done; "
+                                 "read x; echo $x; exit 7",
+                                 true));
         g_autoptr(Process) second = house_start(house, "box", "other", "echo done; exit 4", false);
         int code = -1;
         process_wait(second, NULL, &code, &error);
