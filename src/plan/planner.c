@@ -3,14 +3,10 @@
 #include <string.h>
 
 #include "base/json.h"
-
-#define CHECKING_INTERVAL_DEFAULT DURATION_MINUTE
+#include "plan/type_image.h"
 
 /* Steps in one plan: `attempts` multiplies, and nests. */
 #define STEPS_MAX 10000
-/* Types below a type. Each level needs a get and a check, each of which needs the level below: plans double. A longer
- * chain ends in what looks like a base type, which no worker has. */
-#define TYPE_CHAIN_MAX 8
 
 typedef struct {
         const PlannerSpec *spec;
@@ -29,154 +25,6 @@ static char *next_id(const Planner *planner) {
         return plan_id_format(++*planner->spec->counter);
 }
 
-static Value *ref_or_null(const Value *value) {
-        return value ? value_ref(value) : NULL;
-}
-
-static const ResourceTypeConfig *find_type(const GPtrArray *types, const char *name) {
-        for (size_t i = 0; types && i < types->len; i++) {
-                const ResourceTypeConfig *type = g_ptr_array_index(types, i);
-                if (g_str_equal(type->name, name))
-                        return type;
-        }
-        return NULL;
-}
-
-/* ---- source defaults ---- */
-
-const Value *planner_source_defaults(const GPtrArray *resource_types,
-                                     const Value *base_type_defaults, const char *type) {
-        const ResourceTypeConfig *custom = find_type(resource_types, type);
-        return custom ? custom->defaults : value_get(base_type_defaults, type);
-}
-
-static Value *merged_source(const GPtrArray *types, const Value *base_type_defaults,
-                            const char *type, const Value *source) {
-        return source_merge(planner_source_defaults(types, base_type_defaults, type), source);
-}
-
-/* ---- images of types ---- */
-
-static CheckEvery interval_or(const CheckEvery *every, Duration otherwise) {
-        if (every && every->is_set && (every->never || every->interval != 0))
-                return *every;
-        return (CheckEvery){ .is_set = true,
-                             .interval = otherwise > 0 ? otherwise : CHECKING_INTERVAL_DEFAULT };
-}
-
-/* The list without one type: the type itself is no parent of its own. Borrows its items. */
-static GPtrArray *without(const GPtrArray *types, const ResourceTypeConfig *excluded) {
-        GPtrArray *rest = g_ptr_array_new();
-        for (size_t i = 0; types && i < types->len; i++)
-                if (g_ptr_array_index(types, i) != excluded)
-                        g_ptr_array_add(rest, g_ptr_array_index(types, i));
-        return rest;
-}
-
-/* What the get and the check of an image have in common. */
-typedef struct {
-        const char *name;
-        const char *type;
-        const char *resource_type; /* NULL: of a task's image */
-        const Value *source;
-        const Value *params;
-        const Value *version; /* NULL: it is checked for */
-        const char *const *tags;
-        CheckEvery interval;
-} ImageSteps;
-
-static void type_image(const PlannerImage *image, size_t level, TypeImage *ret);
-
-static Plan *image_check(const PlannerImage *image, const ImageSteps *steps, size_t level) {
-        Plan *plan = plan_new(g_strdup_printf("%s/image-check", image->plan_id), PLAN_CHECK);
-        CheckPlan *check = plan->check;
-        plan_set_text(&check->name, steps->name);
-        plan_set_text(&check->type, steps->type);
-        check->source = ref_or_null(steps->source);
-        plan_set_text(&check->resource_type, steps->resource_type);
-        check->interval = steps->interval;
-        check->skip_interval = image->skip_interval;
-        check->tags = g_strdupv((char **) steps->tags);
-        PlannerImage below = *image;
-        below.plan_id = plan->id;
-        below.type = steps->type;
-        below.tags = steps->tags;
-        type_image(&below, level + 1, &check->image);
-        return plan;
-}
-
-static Plan *image_get(const PlannerImage *image, const ImageSteps *steps, const Plan *check,
-                       size_t level) {
-        Plan *plan = plan_new(g_strdup_printf("%s/image-get", image->plan_id), PLAN_GET);
-        GetPlan *get = plan->get;
-        plan_set_text(&get->name, steps->name);
-        plan_set_text(&get->type, steps->type);
-        get->source = ref_or_null(steps->source);
-        get->params = ref_or_null(steps->params);
-        get->tags = g_strdupv((char **) steps->tags);
-        if (check)
-                plan_set_text(&get->version_from, check->id);
-        else
-                get->version = ref_or_null(steps->version);
-        PlannerImage below = *image;
-        below.plan_id = plan->id;
-        below.type = steps->type;
-        below.tags = steps->tags;
-        type_image(&below, level + 1, &get->image);
-        return plan;
-}
-
-static void set_base_type(TypeImage *image, const char *base_type) {
-        g_free(image->base_type);
-        image->base_type = g_strdup(base_type);
-}
-
-static void type_image(const PlannerImage *image, size_t level, TypeImage *ret) {
-        const ResourceTypeConfig *type = find_type(image->resource_types, image->type);
-        if (!type || level >= TYPE_CHAIN_MAX) {
-                set_base_type(ret, image->type);
-                return;
-        }
-        /* Each level down has one type less: that ends cycles. */
-        g_autoptr(GPtrArray) parents = without(image->resource_types, type);
-        g_autoptr(Value) source = merged_source(parents, image->base_type_defaults, type->type,
-                                                type->source);
-        PlannerImage parent = *image;
-        parent.resource_types = parents;
-        ImageSteps steps = {
-                .name = type->name,
-                .type = type->type,
-                .resource_type = type->name,
-                .source = source,
-                .params = type->params,
-                .tags = type->tags ? (const char *const *) type->tags : image->tags,
-                .interval = interval_or(&type->check_every, image->checking_interval),
-        };
-        ret->check_plan = image_check(&parent, &steps, level);
-        ret->get_plan = image_get(&parent, &steps, ret->check_plan, level);
-        ret->privileged = type->privileged;
-        set_base_type(ret, ret->get_plan->get->image.base_type);
-}
-
-void planner_type_image(const PlannerImage *image, TypeImage *ret) {
-        type_image(image, 0, ret);
-}
-
-void planner_task_image(const PlannerImage *image, const ImageResourceConfig *resource,
-                        Plan **ret_check, Plan **ret_get) {
-        ImageSteps steps = {
-                .name = *resource->name ? resource->name : "image",
-                .type = resource->type,
-                .source = resource->source,
-                .params = resource->params,
-                .version = resource->version,
-                .tags = resource->tags ? (const char *const *) resource->tags : image->tags,
-                .interval = interval_or(NULL, image->checking_interval),
-        };
-        *ret_check = resource->version ? NULL : image_check(image, &steps, 0);
-        *ret_get = image_get(image, &steps, *ret_check, 0);
-}
-
 static void fill_image(const Planner *planner, const char *plan_id, const char *type, char **tags,
                        bool skip_interval, TypeImage *ret) {
         PlannerImage image = {
@@ -192,8 +40,8 @@ static void fill_image(const Planner *planner, const char *plan_id, const char *
 }
 
 static Value *resource_source(const PlannerSpec *spec, const ResourceConfig *resource) {
-        return merged_source(spec->config->resource_types, spec->base_type_defaults, resource->type,
-                             resource->source);
+        return source_with_defaults(spec->config->resource_types, spec->base_type_defaults,
+                                    resource->type, resource->source);
 }
 
 /* ---- leaves ---- */
@@ -230,8 +78,8 @@ static Plan *plan_get(const Planner *planner, const StepConfig *step, char **tag
         plan_set_text(&get->name, config->name);
         plan_set_text(&get->type, resource->type);
         get->source = resource_source(planner->spec, resource);
-        get->version = ref_or_null(input->version);
-        get->params = ref_or_null(config->params);
+        get->version = value_ref(input->version);
+        get->params = value_ref(config->params);
         plan_set_text(&get->resource, resource->name);
         get->tags = g_strdupv(tags);
         plan_set_text(&get->timeout, config->timeout);
@@ -257,7 +105,7 @@ static Plan *implicit_get(const Planner *planner, const PutStepConfig *config,
         plan_set_text(&get->type, resource->type);
         get->source = resource_source(planner->spec, resource);
         plan_set_text(&get->version_from, put->id);
-        get->params = ref_or_null(config->get_params);
+        get->params = value_ref(config->get_params);
         plan_set_text(&get->resource, resource->name);
         get->tags = g_strdupv(tags);
         plan_set_text(&get->timeout, config->timeout);
@@ -276,7 +124,7 @@ static Plan *plan_put(const Planner *planner, const StepConfig *step, char **tag
         plan_set_text(&put->name, config->name);
         plan_set_text(&put->type, resource->type);
         put->source = resource_source(planner->spec, resource);
-        put->params = ref_or_null(config->params);
+        put->params = value_ref(config->params);
         put->inputs = copy_inputs(config->inputs);
         plan_set_text(&put->resource, resource->name);
         put->tags = g_strdupv(tags);
@@ -325,10 +173,10 @@ static Plan *plan_task(const Planner *planner, const StepConfig *step, char **ta
         task->config = config->config ? task_config_copy(config->config) : NULL;
         task->container_limits = copy_limits(config->container_limits);
         plan_set_text(&task->image, config->image);
-        task->vars = ref_or_null(config->vars);
-        task->params = ref_or_null(config->params);
-        task->input_mapping = ref_or_null(config->input_mapping);
-        task->output_mapping = ref_or_null(config->output_mapping);
+        task->vars = value_ref(config->vars);
+        task->params = value_ref(config->params);
+        task->input_mapping = value_ref(config->input_mapping);
+        task->output_mapping = value_ref(config->output_mapping);
         plan_set_text(&task->timeout, config->timeout);
         task->resource_types = copy_types(planner->spec->config->resource_types);
         task->check_skip_interval = planner->spec->manually_triggered;
@@ -364,9 +212,9 @@ static Plan *plan_set_pipeline(const Planner *planner, const StepConfig *step, c
         plan_set_text(&set->name, config->name);
         plan_set_text(&set->file, config->file);
         plan_set_text(&set->team, config->team);
-        set->vars = ref_or_null(config->vars);
+        set->vars = value_ref(config->vars);
         set->var_files = g_strdupv(config->var_files);
-        set->instance_vars = ref_or_null(config->instance_vars);
+        set->instance_vars = value_ref(config->instance_vars);
         return plan;
 }
 
@@ -448,7 +296,7 @@ static Plan *plan_across(const Planner *planner, const StepConfig *step, char **
                 const AcrossVar *var = g_ptr_array_index(step->across_vars, i);
                 AcrossPlanVar *copy = g_new0(AcrossPlanVar, 1);
                 copy->name = g_strdup(var->var);
-                copy->values = ref_or_null(var->values);
+                copy->values = value_ref(var->values);
                 copy->max_in_flight = var->max_in_flight;
                 g_ptr_array_add(across->vars, copy);
         }
@@ -571,9 +419,10 @@ Plan *planner_job(const PlannerSpec *spec, const JobConfig *job, const PlannerIn
 
 static CheckEvery check_interval(const PlannerSpec *spec, const PlannerCheck *request,
                                  const CheckEvery *every) {
-        return request->interval.is_set ? interval_or(every->is_set ? every : &request->interval,
-                                                      spec->checking_interval)
-                                        : interval_or(every, spec->checking_interval);
+        return request->interval.is_set
+                       ? interval_or_default(every->is_set ? every : &request->interval,
+                                             spec->checking_interval)
+                       : interval_or_default(every, spec->checking_interval);
 }
 
 Plan *planner_check(const PlannerSpec *spec, const PlannerCheck *request) {
@@ -584,7 +433,7 @@ Plan *planner_check(const PlannerSpec *spec, const PlannerCheck *request) {
         Plan *plan = plan_new(next_id(&planner), PLAN_CHECK);
         CheckPlan *check = plan->check;
 
-        check->from_version = ref_or_null(request->from_version);
+        check->from_version = value_ref(request->from_version);
         check->skip_interval = request->skip_interval;
         plan_set_text(&check->name, resource ? resource->name : type->name);
         plan_set_text(&check->type, resource ? resource->type : type->type);
@@ -593,9 +442,9 @@ Plan *planner_check(const PlannerSpec *spec, const PlannerCheck *request) {
                                          resource ? &resource->check_every : &type->check_every);
 
         /* A type is no parent of its own. */
-        g_autoptr(GPtrArray) types = without(spec->config->resource_types, type);
-        check->source = merged_source(types, spec->base_type_defaults, check->type,
-                                      resource ? resource->source : type->source);
+        g_autoptr(GPtrArray) types = types_without(spec->config->resource_types, type);
+        check->source = source_with_defaults(types, spec->base_type_defaults, check->type,
+                                             resource ? resource->source : type->source);
         if (resource) {
                 plan_set_text(&check->resource, resource->name);
                 plan_set_text(&check->timeout, resource->check_timeout);
