@@ -66,7 +66,8 @@ bool http_call(HttpClient *client, const HttpCall *call, Cancel *cancel, HttpRep
  * Sends the request on a connection of its own and, after the answer's header, takes the raw
  * connection over (Garden's process streams, reference 06 §3.6). *ret_fd is the caller's; *ret_rest
  * are bytes read beyond the header (may be NULL when 0). An answer that is not 2xx or 101: its body
- * is collected, true is returned and *ret_fd is -1.
+ * is collected, true is returned and *ret_fd is -1. The descriptor is in blocking mode; body, not
+ * source, is sent; https is ERROR_UNSUPPORTED.
  */
 bool http_take_over(HttpClient *client, const HttpCall *call, Cancel *cancel, HttpReply *ret,
                     int *ret_fd, char **ret_rest, size_t *ret_rest_length, GError **error);

@@ -49,7 +49,9 @@ void http_server_stats(HttpServer *server, HttpServerStats *ret);
 
 const char *http_method(const HttpRequest *request);
 const char *http_path(const HttpRequest *request); /* raw, without query: "/api/v1/teams/a%2Fb" */
-size_t http_segments(const HttpRequest *request);  /* of the path, each percent-decoded */
+/* Pieces of the path between slashes, each decoded as forms are: '+' is a space (reference 01 §1.2,
+ * 06 §3.1). "/" has none. */
+size_t http_segments(const HttpRequest *request);
 const char *http_segment(const HttpRequest *request, size_t index); /* NULL beyond the end */
 const char *http_query_raw(const HttpRequest *request);             /* "" when absent */
 const char *http_query(const HttpRequest *request,
