@@ -107,7 +107,7 @@ static int connect_from(const NetworkAttachment *attachment, const char *address
         pid_t pid = fork();
         if (pid == 0) {
                 struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port) };
-                struct timeval limit = { .tv_sec = 5 };
+                struct timeval limit = { .tv_sec = 1, .tv_usec = 500000 };
                 if (setns(attachment->fd, CLONE_NEWNET) < 0)
                         _exit(255);
                 int fd = socket(AF_INET, SOCK_STREAM, 0);
