@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -53,6 +54,16 @@ void worker_block_signals(void) {
 }
 
 /* ---- starting ---- */
+
+/* Each process takes a handful of descriptors, and there may be many; the hard limit is the host's
+ * say. */
+static void raise_file_limit(void) {
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
 
 static bool lock_directory(Worker *worker, GError **error) {
         g_autofree char *path = g_build_filename(worker->work_directory, "worker.lock", NULL);
@@ -341,6 +352,7 @@ bool worker_run(const WorkerOptions *options, Cancel *cancel, GError **error) {
                           .work_directory = g_canonicalize_filename(options->work_dir, NULL),
                           .lock = -1,
                           .changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+        raise_file_limit();
         bool started = lock_directory(&worker, error) && open_parts(&worker, error);
         if (started) {
                 say_found(&worker);

@@ -221,11 +221,10 @@ static Turn control_turn(Streams *streams, Control *control, int watch) {
 }
 
 static void control_run(Streams *streams, Control *control) {
-        int watch = process_watch(control->process);
-        Turn turn;
-        do
+        int watch = process_watch(control->process, NULL);
+        Turn turn = watch < 0 ? STOPPED : GOES_ON; /* the client comes again */
+        while (turn == GOES_ON)
                 turn = control_turn(streams, control, watch);
-        while (turn == GOES_ON);
         process_unwatch(control->process, watch);
 
         if (turn == ENDED) {
@@ -290,8 +289,7 @@ static bool output_send(Output *output, Cancel *cancel) {
         }
 }
 
-static void output_run(Streams *streams, Output *output) {
-        int watch = process_watch(output->process);
+static void output_run(Streams *streams, Output *output, int watch) {
         while (output_send(output, streams->stopping)) {
                 struct pollfd polls[] = {
                         { .fd = watch, .events = POLLIN },
@@ -304,7 +302,6 @@ static void output_run(Streams *streams, Output *output) {
                         break;
                 (void) !read(watch, &count, sizeof(count));
         }
-        process_unwatch(output->process, watch);
 }
 
 void streams_serve_output(Streams *streams, HttpRequest *request, const char *id, unsigned stream,
@@ -312,7 +309,8 @@ void streams_serve_output(Streams *streams, HttpRequest *request, const char *id
         bool fresh;
         g_autoptr(Process) process = find_entry(streams, id, &fresh);
         Output output = { .process = process, .stream = stream, .exclusive = from < 0 };
-        if (process) {
+        int watch = process ? process_watch(process, NULL) : -1;
+        if (watch >= 0) {
                 char text[24];
                 if (from < 0)
                         output.turn = process_take_over(process, stream);
@@ -322,10 +320,12 @@ void streams_serve_output(Streams *streams, HttpRequest *request, const char *id
                 http_header_set(request, GARDEN_OFFSET_HEADER, text);
         }
         output.socket = http_hijack(request, 200, NULL);
-        if (process && output.socket) {
+        if (watch >= 0 && output.socket) {
                 output.chunk = g_malloc(CHUNK);
-                output_run(streams, &output);
+                output_run(streams, &output, watch);
                 g_free(output.chunk);
         }
+        if (watch >= 0)
+                process_unwatch(process, watch);
         http_socket_free(output.socket);
 }

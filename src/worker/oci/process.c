@@ -76,6 +76,28 @@ static bool map_sent(Process *process, GError **error) {
         return true;
 }
 
+/* An ended process that nobody reads needs no descriptors, and there may be thousands of them. */
+static bool open_files(Process *process, GError **error) {
+        for (int i = 0; i < SHIM_STREAMS; i++) {
+                Spool *spool = &process->spools[i];
+                if (spool->fd < 0)
+                        spool->fd = open_file(process->directory, spool_names[i], error);
+                if (spool->fd < 0)
+                        return false;
+        }
+        return process->sent || map_sent(process, error);
+}
+
+static void close_files(Process *process) {
+        for (int i = 0; i < SHIM_STREAMS; i++) {
+                fd_close(process->spools[i].fd);
+                process->spools[i].fd = -1;
+        }
+        if (process->sent)
+                munmap(process->sent, sizeof(int64_t) * SHIM_STREAMS);
+        process->sent = NULL;
+}
+
 static Process *process_make(const ProcessSetup *setup, GError **error) {
         g_autoptr(Process) process = g_new0(Process, 1);
         process->references = 1;
@@ -92,11 +114,7 @@ static Process *process_make(const ProcessSetup *setup, GError **error) {
         for (int i = 0; i < SHIM_STREAMS; i++)
                 process->spools[i].fd = -1;
 
-        for (int i = 0; i < SHIM_STREAMS; i++)
-                if ((process->spools[i].fd = open_file(setup->directory, spool_names[i], error)) <
-                    0)
-                        return NULL;
-        if (!map_sent(process, error))
+        if (!open_files(process, error))
                 return NULL;
         for (int i = 0; i < SHIM_STREAMS; i++)
                 process->spools[i].limit = process->sent[i] + process->ceiling;
@@ -165,6 +183,8 @@ Process *process_load(const char *directory, uint32_t number, Shim *shim, GError
         }
         process->doubtful = process->phase == RUNNING;
         process->ended_at = clock_monotonic();
+        if (process->phase == ENDED)
+                close_files(process);
         return process;
 }
 
@@ -177,10 +197,7 @@ void process_free(Process *process) {
         if (!process || __atomic_sub_fetch(&process->references, 1, __ATOMIC_ACQ_REL) > 0)
                 return;
         fd_close(process->input);
-        for (int i = 0; i < SHIM_STREAMS; i++)
-                fd_close(process->spools[i].fd);
-        if (process->sent)
-                munmap(process->sent, sizeof(int64_t) * SHIM_STREAMS);
+        close_files(process);
         g_array_free(process->watches, true);
         condition_destroy(&process->changed);
         mutex_destroy(&process->lock);
@@ -223,6 +240,8 @@ static void end_with(Process *process, int code) {
         fd_close(process->input);
         process->input = -1;
         wake(process);
+        if (process->watches->len == 0)
+                close_files(process);
 }
 
 static void forget(Process *process) {
@@ -414,15 +433,19 @@ void process_state(Process *process, ProcessState *ret) {
         }
 }
 
-int process_watch(Process *process) {
-        int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-        g_assert(fd >= 0);
+int process_watch(Process *process, GError **error) {
         MUTEX_SCOPE(&process->lock);
-        g_array_append_val(process->watches, fd);
+        int fd = open_files(process, error) ? eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+        if (fd >= 0)
+                g_array_append_val(process->watches, fd);
+        else if (error && !*error)
+                error_set_errno(error, errno, "watch process %s", process->id);
         return fd;
 }
 
 void process_unwatch(Process *process, int watch) {
+        if (watch < 0)
+                return;
         {
                 MUTEX_SCOPE(&process->lock);
                 for (guint i = 0; i < process->watches->len; i++)
@@ -430,14 +453,18 @@ void process_unwatch(Process *process, int watch) {
                                 g_array_remove_index_fast(process->watches, i);
                                 break;
                         }
+                if (process->watches->len == 0 && process->phase == ENDED)
+                        close_files(process);
         }
         fd_close(watch);
 }
 
 bool process_wait(Process *process, Cancel *cancel, int *ret_code, GError **error) {
-        int watch = process_watch(process);
+        int watch = process_watch(process, error);
         bool ended = false;
         uint64_t count;
+        if (watch < 0)
+                return false;
         for (ProcessState state; cancel_poll(cancel, watch, POLLIN, DURATION_NEVER, error);) {
                 (void) !read(watch, &count, sizeof(count));
                 process_state(process, &state);
@@ -454,6 +481,7 @@ ssize_t process_read(Process *process, unsigned stream, int64_t offset, void *re
                      GError **error) {
         ProcessState state;
         process_state(process, &state);
+        g_assert(process->spools[stream].fd >= 0); /* whoever reads it watches it */
         if (offset >= state.end[stream])
                 return 0;
         length = MIN(length, (size_t) (state.end[stream] - offset));
@@ -471,7 +499,7 @@ int64_t process_first(Process *process, unsigned stream) {
 
 int64_t process_sent(Process *process, unsigned stream) {
         MUTEX_SCOPE(&process->lock);
-        return process->sent[stream];
+        return process->sent ? process->sent[stream] : 0;
 }
 
 /* Gives back the blocks of what was sent long ago, and lets the process go on. */
@@ -496,7 +524,8 @@ static void give_room(Process *process, unsigned stream) {
 
 void process_mark_sent(Process *process, unsigned stream, int64_t offset) {
         MUTEX_SCOPE(&process->lock);
-        if (offset <= process->sent[stream] || offset > process->spools[stream].end)
+        if (!process->sent || offset <= process->sent[stream] ||
+            offset > process->spools[stream].end)
                 return;
         process->sent[stream] = offset;
         give_room(process, stream);

@@ -64,9 +64,10 @@ typedef struct {
 
 void process_state(Process *process, ProcessState *ret);
 /* A descriptor that becomes readable when the state may have changed; read it (8 bytes) before
- * looking. Give it back with process_unwatch(). */
-int process_watch(Process *process);
-void process_unwatch(Process *process, int watch);
+ * looking. Who holds one may use what follows. Give it back with process_unwatch(); -1 with an error
+ * when we have no descriptors left. */
+int process_watch(Process *process, GError **error);
+void process_unwatch(Process *process, int watch); /* accepts -1 */
 /* Waits for its end. */
 bool process_wait(Process *process, Cancel *cancel, int *ret_code, GError **error);
 

@@ -99,9 +99,11 @@ char *house_read(Process *process, unsigned stream, size_t *ret_length) {
         g_autoptr(GString) text = g_string_new(NULL);
         char chunk[65536];
         ssize_t n;
+        int watch = process_watch(process, NULL);
         while ((n = process_read(process, stream, (int64_t) text->len, chunk, sizeof(chunk),
                                  NULL)) > 0)
                 g_string_append_len(text, chunk, n);
+        process_unwatch(process, watch);
         if (ret_length)
                 *ret_length = text->len;
         return g_string_free(g_steal_pointer(&text), false);
