@@ -239,7 +239,7 @@ static Duration flush_due(Logs *logs) {
                 Duration at = log->last_flush + QUIET;
                 mutex_unlock(&log->lock);
                 if (at <= now || logs->closing)
-                        due = g_ptr_array_remove_index_fast(logs->queued, i);
+                        due = g_ptr_array_steal_index_fast(logs->queued, i);
                 else
                         next = MIN(next, at);
         }
