@@ -1,4 +1,6 @@
 /* The kinds of fields that hold text, numbers, values and lists of text. */
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +12,8 @@
 /* The shortest decimal digits that read back as the same float32, in the form of Go's %g: what the YAML library makes
  * of a float where text is wanted. */
 static char *float32_text(double number) {
+        if (fabs(number) > (double) FLT_MAX)
+                return g_strdup(number < 0 ? "-Inf" : "+Inf");
         float narrow = (float) number;
         char digits[32];
         for (int precision = 0; precision < 9; precision++) {

@@ -34,6 +34,8 @@ static const struct {
           "\"never\"}]}",
           "{\"resource_types\":[{\"name\":\"t\",\"type\":\"b\",\"source\":{},\"privileged\":true,\"check_every\":"
           "\"never\"}]}" },
+        { "{\"groups\":[{\"name\":1e39,\"jobs\":[-1e300,1.5,1234567.5,0.00001]}]}",
+          "{\"groups\":[{\"name\":\"+Inf\",\"jobs\":[\"-Inf\",\"1.5\",\"1.2345675e+06\",\"1e-05\"]}]}" },
         { "{\"display\":{},\"user_data\":false,\"var_sources\":[{\"name\":\"v\"}],\"groups\":[null]}",
           "{\"groups\":[{\"name\":\"\"}],\"var_sources\":[{\"name\":\"v\",\"type\":\"\",\"config\":null}],"
           "\"display\":{},\"user_data\":false}" },
