@@ -92,23 +92,20 @@ static bool find_owned(DbTx *tx, Find *find, GError **error) {
         DbArg worker = DB_TEXT(text_or_empty(find->worker));
         void *found;
         g_clear_pointer(&find->found, container_free);
-        const Statement *statement = NULL;
-        switch (owner->kind) {
-        case CONTAINER_OWNER_BUILD_STEP:
-                statement = SQL(SELECT "WHERE " LIVE "c.build_id = $2 AND c.plan_id = $3", worker,
-                                DB_INT(owner->build_id), DB_TEXT(owner->plan_id));
-                break;
-        case CONTAINER_OWNER_CHECK_SESSION:
-                statement = SQL(SELECT "WHERE " LIVE "s.resource_config_id = $2 AND s.expires > $3 "
-                                       "ORDER BY c.id DESC LIMIT 1",
-                                worker, DB_INT(owner->resource_config_id), DB_INT(find->now));
-                break;
-        case CONTAINER_OWNER_MEMORY_CHECK:
-                statement = SQL(SELECT "WHERE " LIVE "c.check_key = $2 AND c.plan_id = $3", worker,
-                                DB_TEXT(owner->check_key), DB_TEXT(owner->plan_id));
-                break;
-        }
-        if (!tx_one(tx, find->store, row_container, &found, statement, error))
+        /* In one block with its use: that is how long a statement lives. */
+        const Statement *statements[] = {
+                [CONTAINER_OWNER_BUILD_STEP] = SQL(
+                        SELECT "WHERE " LIVE "c.build_id = $2 AND c.plan_id = $3", worker,
+                        DB_INT(owner->build_id), DB_TEXT(owner->plan_id)),
+                [CONTAINER_OWNER_CHECK_SESSION] = SQL(
+                        SELECT "WHERE " LIVE "s.resource_config_id = $2 AND s.expires > $3 "
+                               "ORDER BY c.id DESC LIMIT 1",
+                        worker, DB_INT(owner->resource_config_id), DB_INT(find->now)),
+                [CONTAINER_OWNER_MEMORY_CHECK] = SQL(
+                        SELECT "WHERE " LIVE "c.check_key = $2 AND c.plan_id = $3", worker,
+                        DB_TEXT(owner->check_key), DB_TEXT(owner->plan_id)),
+        };
+        if (!tx_one(tx, find->store, row_container, &found, statements[owner->kind], error))
                 return false;
         find->found = found;
         return true;

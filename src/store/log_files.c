@@ -261,6 +261,7 @@ static bool files_append(Store *store, LogTail *tail, const LogAppend *append, G
         }
         bool broken = fault_here("build-log-append");
         size_t done = 0;
+        errno = broken ? ENOSPC : 0;
         while (!broken && done < append->frames->len) {
                 ssize_t wrote = pwrite(tail->fd, append->frames->data + done,
                                        append->frames->len - done, tail->bytes + (int64_t) done);

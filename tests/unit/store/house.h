@@ -57,3 +57,9 @@ char *read_log(House *house, int64_t build_id, int64_t from);
                 g_assert_false(call);                                                              \
                 g_assert_error(error, ERROR, (int) (code));                                        \
         } while (0)
+#define FAILS_SAYING(call, text)                                                                   \
+        do {                                                                                       \
+                g_autoptr(GError) error = NULL;                                                    \
+                g_assert_false(call);                                                              \
+                g_assert_cmpstr(error->message, ==, text);                                         \
+        } while (0)
