@@ -24,34 +24,40 @@ static void *fail_end(Reader *reader) {
         return NULL;
 }
 
+/* As Go quotes the rune of that number. */
 static char *quote_byte(unsigned char byte) {
-        if (byte == '\'')
-                return g_strdup("'\\''");
-        if (byte == '"')
-                return g_strdup("'\"'");
-        if (byte == '\\')
-                return g_strdup("'\\\\'");
-        if (byte == '\n')
-                return g_strdup("'\\n'");
-        if (byte == '\r')
-                return g_strdup("'\\r'");
-        if (byte == '\t')
-                return g_strdup("'\\t'");
+        static const char *const names = "''\\\\\aa\bb\ff\nn\rr\tt\vv";
+
+        for (const char *pair = names; *pair; pair += 2)
+                if ((unsigned char) pair[0] == byte)
+                        return g_strdup_printf("'\\%c'", pair[1]);
         if (byte < 0x20 || byte == 0x7f)
                 return g_strdup_printf("'\\x%02x'", byte);
-        if (byte >= 0x80) /* Go prints the byte as a rune */
-                return byte < 0xa0 || byte == 0xad
-                               ? g_strdup_printf("'\\u%04x'", byte)
-                               : g_strdup_printf("'%c%c'", 0xc0 | byte >> 6, 0x80 | (byte & 0x3f));
-        return g_strdup_printf("'%c'", byte);
+        if (byte < 0x80)
+                return g_strdup_printf("'%c'", byte);
+        if (byte <= 0xa0 || byte == 0xad)
+                return g_strdup_printf("'\\u%04x'", byte);
+        return g_strdup_printf("'%c%c'", 0xc0 | byte >> 6, 0x80 | (byte & 0x3f));
+}
+
+static void fail_as(Reader *reader, unsigned char byte, const char *where) {
+        g_autofree char *quoted = quote_byte(byte);
+
+        g_set_error(reader->error, ERROR, ERROR_INVALID, "invalid character %s %s", quoted, where);
 }
 
 /* The byte at the cursor is not what `where` says. */
 static void *fail_byte(Reader *reader, const char *where) {
         if (reader->cursor >= reader->end)
                 return fail_end(reader);
-        g_autofree char *quoted = quote_byte((unsigned char) *reader->cursor);
-        g_set_error(reader->error, ERROR, ERROR_INVALID, "invalid character %s %s", quoted, where);
+        fail_as(reader, (unsigned char) *reader->cursor, where);
+        return NULL;
+}
+
+/* The same inside a word, where Go takes the end of the text for a space. */
+static void *fail_inside(Reader *reader, const char *where) {
+        fail_as(reader, reader->cursor < reader->end ? (unsigned char) *reader->cursor : ' ',
+                where);
         return NULL;
 }
 
@@ -74,7 +80,7 @@ static bool read_word(Reader *reader, const char *word) {
                 if (reader->cursor >= reader->end || *reader->cursor != *letter) {
                         g_autofree char *where = g_strdup_printf("in literal %s (expecting '%c')",
                                                                  word, *letter);
-                        fail_byte(reader, where);
+                        fail_inside(reader, where);
                         return false;
                 }
         }
@@ -92,7 +98,7 @@ static bool at(const Reader *reader, const char *bytes) {
 
 static bool read_digits(Reader *reader, const char *where) {
         if (!at_digit(reader)) {
-                fail_byte(reader, where);
+                fail_inside(reader, where);
                 return false;
         }
         while (at_digit(reader))
@@ -106,7 +112,7 @@ static Value *read_number(Reader *reader) {
         if (*reader->cursor == '-') {
                 reader->cursor++;
                 if (!at_digit(reader))
-                        return fail_byte(reader, "in numeric literal");
+                        return fail_inside(reader, "in numeric literal");
         }
         if (*reader->cursor == '0')
                 reader->cursor++;
@@ -134,7 +140,7 @@ static bool read_unit(Reader *reader, gunichar *ret) {
 
         for (int i = 0; i < 4; i++, reader->cursor++) {
                 if (reader->cursor >= reader->end || !g_ascii_isxdigit(*reader->cursor)) {
-                        fail_byte(reader, "in \\u hexadecimal character escape");
+                        fail_inside(reader, "in \\u hexadecimal character escape");
                         return false;
                 }
                 unit = unit << 4 | (gunichar) g_ascii_xdigit_value(*reader->cursor);
@@ -175,9 +181,8 @@ static bool read_rune(Reader *reader, GString *text) {
 static bool read_escape(Reader *reader, GString *text) {
         static const char *const pairs = "\"\"\\\\//b\bf\fn\nr\rt\t";
 
-        reader->cursor++;
-        if (reader->cursor >= reader->end) {
-                fail_end(reader);
+        if (++reader->cursor >= reader->end) {
+                fail_inside(reader, "in string escape code");
                 return false;
         }
         if (*reader->cursor == 'u') {
@@ -190,7 +195,7 @@ static bool read_escape(Reader *reader, GString *text) {
                         reader->cursor++;
                         return true;
                 }
-        fail_byte(reader, "in string escape code");
+        fail_inside(reader, "in string escape code");
         return false;
 }
 

@@ -1,5 +1,7 @@
 #include "base/value.h"
 
+#include "base/number.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -65,17 +67,6 @@ Value *value_int(int64_t integer) {
         return number_of(literal);
 }
 
-/* The shortest form with an exponent that reads back as the same number: "1.2345e+06". */
-static void shortest(double number, char *ret, size_t size) {
-        for (int digits = 0; digits <= 17; digits++) {
-                char format[8];
-                g_snprintf(format, sizeof format, "%%.%de", digits);
-                g_ascii_formatd(ret, (int) size, format, number);
-                if (g_ascii_strtod(ret, NULL) == number)
-                        return;
-        }
-}
-
 /* Go drops the zero of a two-digit exponent: 1e-07 is 1e-7. */
 static void trim_exponent(char *text) {
         char *mark = strchr(text, 'e');
@@ -106,11 +97,11 @@ static char *positional(const char *text) {
 }
 
 Value *value_float(double number) {
-        char text[40];
+        char text[NUMBER_TEXT_MAX];
         double magnitude = fabs(number);
 
         g_assert(isfinite(number));
-        shortest(number, text, sizeof text);
+        number_shortest(number, 64, text);
         if (magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21)) {
                 trim_exponent(text);
                 return number_of(text);

@@ -1,5 +1,7 @@
 #include "base/yaml_scalar.h"
 
+#include "base/number.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -250,13 +252,8 @@ char *scalar_int_text(const Scalar *scalar) {
                                scalar->magnitude);
 }
 
-static bool reads_back(const char *text, double number, int bits) {
-        double back = g_ascii_strtod(text, NULL);
-        return bits == 32 ? (float) back == (float) number : back == number;
-}
-
 char *float_text(double number, int bits) {
-        char text[40];
+        char text[NUMBER_TEXT_MAX];
 
         if (isnan(number))
                 return g_strdup("NaN");
@@ -264,13 +261,7 @@ char *float_text(double number, int bits) {
                 return g_strdup(number < 0 ? "-Inf" : "+Inf");
         if (bits == 32)
                 number = (float) number;
-        for (int digits = 0; digits <= 17; digits++) {
-                char format[8];
-                g_snprintf(format, sizeof format, "%%.%de", digits);
-                g_ascii_formatd(text, sizeof text, format, number);
-                if (reads_back(text, number, bits))
-                        break;
-        }
+        number_shortest(number, bits, text);
         int exponent = atoi(strchr(text, 'e') + 1);
         if (exponent < -4 || exponent >= EXPONENT_FROM)
                 return g_strdup(text);
