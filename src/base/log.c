@@ -33,6 +33,10 @@ void log_set_level(LogLevel least) {
         atomic_store(&log_least, (int) least);
 }
 
+LogLevel log_level(void) {
+        return (LogLevel) atomic_load(&log_least);
+}
+
 bool log_level_parse(const char *text, LogLevel *ret, GError **error) {
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
                 if (g_str_equal(names[i], text)) {

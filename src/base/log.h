@@ -8,6 +8,7 @@ typedef enum { LOG_DEBUG, LOG_INFO, LOG_ERROR, LOG_FATAL } LogLevel;
 /* Before any thread starts. source: "atc", "worker", … */
 void log_open(const char *source, LogLevel least, int fd);
 void log_set_level(LogLevel least); /* any thread */
+LogLevel log_level(void);
 bool log_level_parse(const char *text, LogLevel *ret, GError **error);
 
 /*

@@ -1,0 +1,132 @@
+/* A pipeline's configuration: got and set (reference 01 §12). */
+#include "api/handlers.h"
+
+#include "config/validate.h"
+
+#include <string.h>
+
+/* Of a configuration: upstream has none; this is ten times the largest that is known. */
+#define CONFIG_MAX ((size_t) 8 * 1024 * 1024)
+#define VERSION_HEADER "X-Concourse-Config-Version"
+
+void get_config(ApiCall *call) {
+        g_autoptr(GError) error = NULL;
+        int64_t version;
+
+        if (!call_pipeline(call))
+                return;
+        Value *config = pipeline_config(call->store, call->pipeline->id, &version, &error);
+        if (!config) {
+                call_failed(call, error);
+                return;
+        }
+        g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, version);
+        http_header_set(call->request, VERSION_HEADER, text);
+        Value *answer = value_map();
+        value_map_set(answer, "config", config);
+        call_answer(call, 200, answer);
+}
+
+static void refuse(ApiCall *call, const char *text) {
+        g_autoptr(GPtrArray) errors = g_ptr_array_new();
+
+        g_ptr_array_add(errors, (char *) text);
+        call_errors(call, 400, errors);
+}
+
+static bool read_version(ApiCall *call, int64_t *ret) {
+        const char *text = http_header(call->request, VERSION_HEADER);
+
+        *ret = 0;
+        if (!text || !*text)
+                return true;
+        if (!g_ascii_isdigit(*text)) {
+                refuse(call, "config version is malformed: expected integer");
+                return false;
+        }
+        *ret = g_ascii_strtoll(text, NULL, 10);
+        return true;
+}
+
+static bool is_known_type(ApiCall *call) {
+        const char *type = http_header(call->request, "Content-Type");
+
+        if (type &&
+            (g_str_equal(type, "application/json") || g_str_equal(type, "application/x-yaml")))
+                return true;
+        call_empty(call, 415);
+        return false;
+}
+
+static PipelineConfig *read_config(ApiCall *call) {
+        g_autoptr(GError) error = NULL;
+        size_t length;
+        g_autofree char *body = http_body(call->request, CONFIG_MAX, &length, &error);
+
+        if (!body) {
+                call_empty(call, error_is(error, ERROR_LIMIT) ? 413 : 400);
+                return NULL;
+        }
+        PipelineConfig *config = pipeline_config_parse(body, length, PIPELINE_CONFIG_SAVE, &error);
+        if (!config) {
+                g_autofree char *text = g_strdup_printf("malformed config: %s", error->message);
+                refuse(call, text);
+        }
+        return config;
+}
+
+static bool check_names(ApiCall *call, ConfigFindings *findings) {
+        g_autoptr(GError) error = NULL;
+
+        if (identifier_check(call_param(call, "pipeline_name"), "pipeline", findings, &error) &&
+            identifier_check(call_param(call, "team_name"), "team", findings, &error))
+                return true;
+        refuse(call, error->message);
+        return false;
+}
+
+static void save(ApiCall *call, const PipelineConfig *config, ConfigFindings *findings,
+                 int64_t version) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Value) value = pipeline_config_to_value(config);
+        bool created;
+
+        if (!call_team(call))
+                return;
+        const PipelineSave spec = { .team_id = call->team->id,
+                                    .name = call_param(call, "pipeline_name"),
+                                    .instance_vars = call->instance_vars,
+                                    .config = value,
+                                    .check_version = true,
+                                    .from_version = version,
+                                    .initially_paused = true };
+        if (!pipeline_save(call->store, &spec, &created, NULL, &error)) {
+                g_autofree char *text = g_strdup_printf("failed to save config: %s",
+                                                        error->message);
+                call_text(call, 500, text);
+                return;
+        }
+        Value *answer = value_map(), *warnings = config_warnings_to_value(findings);
+        if (warnings)
+                value_map_set(answer, "warnings", warnings);
+        call_answer(call, created ? 201 : 200, answer);
+}
+
+void save_config(ApiCall *call) {
+        int64_t version;
+
+        if (!read_version(call, &version) || !is_known_type(call))
+                return;
+        g_autoptr(PipelineConfig) config = read_config(call);
+        if (!config)
+                return;
+        g_autoptr(ConfigFindings) findings = pipeline_config_validate(config);
+        if (findings->errors->len > 0)
+                call_errors(call, 400, findings->errors);
+        else if (http_query(call->request, "check_creds"))
+                refuse(call,
+                       "credential validation is not part of this version of Weir: no credential manager can be "
+                       "configured");
+        else if (check_names(call, findings))
+                save(call, config, findings, version);
+}

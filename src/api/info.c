@@ -1,0 +1,189 @@
+#include "api/handlers.h"
+
+#include "base/files.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CLI_MAX ((size_t) 256 * 1024 * 1024)
+
+void get_info(ApiCall *call) {
+        const ApiSpec *spec = &call->api->spec;
+        Value *info = value_map(), *flags = value_map();
+
+        value_map_set_string(info, "version", API_VERSION);
+        value_map_set_string(info, "worker_version", API_WORKER_VERSION);
+        value_map_set_bool(flags, "build_rerun", false);
+        value_map_set_bool(flags, "cache_streamed_volumes", true);
+        value_map_set_bool(flags, "global_resources", false);
+        value_map_set_bool(flags, "resource_causality", false);
+        value_map_set(info, "feature_flags", flags);
+        value_map_set_string_opt(info, "external_url", spec->external_url);
+        value_map_set_string_opt(info, "cluster_name", spec->cluster_name);
+        value_map_set_string(info, "weir_version", WEIR_VERSION);
+        call_answer(call, 200, info);
+}
+
+void get_creds(ApiCall *call) {
+        call_answer(
+                call, 200,
+                value_map()); /* no credential manager is configured: there is none to configure yet */
+}
+
+/* ---- health (reference 01 §20) ---- */
+
+static bool ask_database(DbTx *tx, void *data, GError **error) {
+        int64_t now;
+
+        return db_now(tx, &now, error);
+}
+
+static void add_workers(ApiCall *call, Value *answer, const char **ret_status) {
+        g_autoptr(GPtrArray) workers = worker_list(call->store, NULL);
+        Value *map = value_map(), *unhealthy = value_list();
+        size_t running = 0;
+
+        for (size_t i = 0; workers && i < workers->len; i++) {
+                const Worker *worker = g_ptr_array_index(workers, i);
+                if (worker->state == WORKER_RUNNING)
+                        running++;
+                else
+                        value_list_add(unhealthy, value_string(worker->name));
+        }
+        *ret_status = running > 0 ? "healthy" : "unhealthy";
+        value_map_set_string(map, "status", *ret_status);
+        value_map_set_int(map, "total", workers ? workers->len : 0);
+        value_map_set_int(map, "running", (int64_t) running);
+        if (value_length(unhealthy) > 0)
+                value_map_set(map, "unhealthy_workers", unhealthy);
+        else
+                value_free(unhealthy);
+        value_map_set(answer, "workers", map);
+}
+
+void get_health(ApiCall *call) {
+        g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+        g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
+        Value *answer = value_map(), *database = value_map();
+        bool reachable = db_read(store_db(call->store), ask_database, NULL, NULL);
+        const char *workers;
+
+        value_map_set_string(answer, "status", "ok");
+        value_map_set_string(answer, "timestamp", time);
+        value_map_set_string(database, "status", reachable ? "healthy" : "unhealthy");
+        if (!reachable)
+                value_map_set_string(database, "error", "database unreachable");
+        value_map_set(answer, "database", database);
+        add_workers(call, answer, &workers);
+        value_map_set(answer, "components", value_list());
+        bool ok = reachable && g_str_equal(workers, "healthy");
+        value_map_set_string(answer, "status", ok ? "ok" : "failing");
+        call_answer(call, ok ? 200 : 503, answer);
+}
+
+/* ---- users ---- */
+
+void get_user(ApiCall *call) {
+        call_answer(call, 200, access_user(call->access));
+}
+
+static bool read_date(const char *text, Time *ret) {
+        int year, month, day, used = 0;
+
+        if (sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &used) != 3 || text[used] ||
+            used != 10)
+                return false;
+        g_autoptr(GDateTime) date = g_date_time_new_utc(year, month, day, 0, 0, 0);
+        if (!date)
+                return false;
+        *ret = g_date_time_to_unix(date) * 1000000;
+        return true;
+}
+
+void list_users(ApiCall *call) {
+        const char *since = http_query(call->request, "since");
+        g_autoptr(GError) error = NULL;
+        Time from = 0;
+
+        if (since && *since && !read_date(since, &from)) {
+                Value *answer = value_map();
+                value_map_set_string(answer, "error", "wrong date format (yyyy-mm-dd)");
+                call_answer(call, 400, answer);
+                return;
+        }
+        g_autoptr(GPtrArray) users = user_list(call->store, from, &error);
+        if (!users) {
+                call_failed(call, error);
+                return;
+        }
+        Value *list = value_list();
+        for (size_t i = 0; i < users->len; i++) {
+                const User *user = g_ptr_array_index(users, i);
+                Value *map = value_map();
+                value_map_set_int_opt(map, "id", user->id);
+                value_map_set_string_opt(map, "username", user->username);
+                value_map_set_string_opt(map, "connector", user->connector);
+                value_map_set_int_opt(map, "last_login", time_seconds(user->last_login));
+                value_list_add(list, map);
+        }
+        call_answer(call, 200, list);
+}
+
+/* ---- log level, wall, client ---- */
+
+void get_log_level(ApiCall *call) {
+        static const char *const names[] = { "debug", "info", "error", "fatal" };
+
+        call_text(call, 200, names[log_level()]);
+}
+
+void set_log_level(ApiCall *call) {
+        g_autofree char *body = http_body(call->request, 64, NULL, NULL);
+        LogLevel level;
+
+        if (!body || !log_level_parse(body, &level, NULL)) {
+                call_empty(call, 400);
+                return;
+        }
+        log_set_level(level);
+        call_empty(call, 200);
+}
+
+void get_wall(ApiCall *call) {
+        call_answer(call, 200, value_map());
+}
+
+static bool is_word(const char *text) {
+        return text && *text &&
+               strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789") == strlen(text);
+}
+
+/* The fly of this installation, for the platform it was built for. */
+void download_cli(ApiCall *call) {
+        const char *given = http_query(call->request, "platform"),
+                   *arch = http_query(call->request, "arch");
+        g_autofree char *platform = given ? g_ascii_strdown(given, -1) : NULL;
+        g_autoptr(GError) error = NULL;
+        size_t length;
+
+        if (!is_word(platform) || !is_word(arch)) {
+                call_empty(call, 400);
+                return;
+        }
+        if (!call->api->spec.cli_directory) {
+                call_text(call, 404, "cli downloads directory not configured\n");
+                return;
+        }
+        g_autofree char *name = g_strdup_printf("fly-%s-%s", platform, arch);
+        g_autofree char *path = g_build_filename(call->api->spec.cli_directory, name, NULL);
+        g_autofree char *program = file_read(path, CLI_MAX, &length, &error);
+        if (!program) {
+                g_autofree char *text = g_strdup_printf(
+                        "no fly for %s on %s in this installation\n", platform, arch);
+                call_text(call, 404, text);
+                return;
+        }
+        http_header_set(call->request, "Content-Disposition", "attachment; filename=fly");
+        http_answer(call->request, 200, "application/octet-stream", program, length);
+}
