@@ -57,9 +57,20 @@ static bool job_valid(const HelperRequest *request, size_t fd_count) {
                                        : !request->follow_symlinks && layers_valid(request, 1));
 }
 
+static bool flags_valid(const HelperRequest *request) {
+        const Flag flags[] = { request->mapped,         request->user_namespace, request->has_fd,
+                               request->has_directory,  request->devices,        request->any_owner,
+                               request->follow_symlinks };
+        for (size_t i = 0; i < G_N_ELEMENTS(flags); i++)
+                if (flags[i] > 1)
+                        return false;
+        return true;
+}
+
 bool helper_request_check(const void *message, size_t length, size_t fd_count, GError **error) {
         const HelperRequest *request = message;
-        bool valid = length == sizeof *request && (request->op == HELPER_OP_JOB || fd_count == 0);
+        bool valid = length == sizeof *request && flags_valid(request) &&
+                     (request->op == HELPER_OP_JOB || fd_count == 0);
 
         if (valid)
                 switch (request->op) {

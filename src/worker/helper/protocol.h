@@ -21,6 +21,9 @@ typedef enum {
         HELPER_OP_JOB,
 } HelperOp;
 
+/* 0 or 1: a bool of any other value is undefined behaviour, so it cannot be checked. */
+typedef uint8_t Flag;
+
 typedef struct {
         uint32_t op;
 
@@ -28,7 +31,7 @@ typedef struct {
         char id[HELPER_ID_LENGTH_MAX + 1];
         uint32_t layer_count;
         char layers[HELPER_LAYERS_MAX][HELPER_LAYER_LENGTH];
-        bool mapped;
+        Flag mapped;
 
         /* network */
         char host_name[IFNAMSIZ];
@@ -37,16 +40,16 @@ typedef struct {
         char gateway[HELPER_ADDRESS_LENGTH];
         uint32_t prefix;
         uint32_t mtu;
-        bool user_namespace;
+        Flag user_namespace;
 
         /* job; descriptors: the stream if has_fd, then the directory if has_directory */
         uint32_t kind;
         uint32_t encoding;
-        bool has_fd;
-        bool has_directory;
-        bool devices;
-        bool any_owner;
-        bool follow_symlinks;
+        Flag has_fd;
+        Flag has_directory;
+        Flag devices;
+        Flag any_owner;
+        Flag follow_symlinks;
         uint32_t uid;
         uint32_t gid;
         uint64_t disk_reserve;

@@ -42,6 +42,14 @@ static bool is_mounted(const char *path) {
                own.stx_mnt_id != above.stx_mnt_id;
 }
 
+/* Never as if it had not been asked for: without a mapping a container's root would be the host's. */
+static bool need_user_namespace(const ServerSpec *spec, bool wanted, GError **error) {
+        if (!wanted || spec->user_namespace >= 0)
+                return true;
+        g_set_error(error, ERROR, ERROR_UNSUPPORTED, "this host has no user namespaces");
+        return false;
+}
+
 static bool serve_mount(const ServerSpec *spec, Call *call, GError **error) {
         const HelperRequest *request = call->request;
         g_autofree char *target = mount_point(spec, request);
@@ -49,7 +57,8 @@ static bool serve_mount(const ServerSpec *spec, Call *call, GError **error) {
 
         for (uint32_t i = 0; i < request->layer_count; i++)
                 layers[i] = request->layers[i];
-        if (!directory_make(target, 0711, error))
+        if (!need_user_namespace(spec, request->mapped, error) ||
+            !directory_make(target, 0711, error))
                 return false;
         if (is_mounted(target)) {
                 g_set_error(error, ERROR, ERROR_EXISTS, "%s is mounted already", target);
@@ -73,6 +82,8 @@ static bool serve_unmount(const ServerSpec *spec, Call *call, GError **error) {
 }
 
 static bool serve_network(const ServerSpec *spec, Call *call, GError **error) {
+        if (!need_user_namespace(spec, call->request->user_namespace, error))
+                return false;
         int inside = call->request->user_namespace ? spec->user_namespace : -1;
         int fd = network_namespace_make(call->request, inside, error);
         if (fd >= 0)

@@ -141,7 +141,7 @@ static void ask_often(void *data) {
         for (int i = 0; i < 50; i++) {
                 g_autoptr(GError) error = NULL;
                 autofd fd = -1;
-                HelperNetwork network = { .user_namespace = true };
+                HelperNetwork network = { .user_namespace = helper_user_namespace(helper) >= 0 };
                 helper_network(helper, &network, &fd, &error);
                 g_assert_no_error(error);
         }
