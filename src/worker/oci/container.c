@@ -18,6 +18,8 @@
 #define KILL_TIMEOUT (10 * DURATION_SECOND)
 /* An ended process whose id nobody chose is kept this long for late readers. */
 #define PROCESS_KEEP (60 * DURATION_SECOND)
+/* … and no start pays for removing more than a few. */
+#define STALE_MAX 16
 
 /* ---- life ---- */
 
@@ -260,7 +262,7 @@ Process *container_process(Container *container, const char *id, GError **error)
  * ours, or somebody reuses it. Returns new: their directories, to be removed. */
 static GPtrArray *take_stale(Container *container, const char *reused) {
         GPtrArray *stale = g_ptr_array_new_with_free_func(g_free);
-        for (guint i = container->processes->len; i-- > 0;) {
+        for (guint i = 0; i < container->processes->len && stale->len < STALE_MAX; i++) {
                 Process *process = g_ptr_array_index(container->processes, i);
                 ProcessState state;
                 process_state(process, &state);
@@ -270,7 +272,7 @@ static GPtrArray *take_stale(Container *container, const char *reused) {
                         continue;
                 g_ptr_array_add(stale, g_strdup_printf("%s/processes/%u", container->directory,
                                                        process_number(process)));
-                g_ptr_array_remove_index(container->processes, i);
+                g_ptr_array_remove_index(container->processes, i--);
         }
         return stale;
 }
@@ -415,9 +417,12 @@ static bool end_processes(Container *container, int signal_number, Cancel *cance
                 if (!state.ended)
                         process_signal(g_ptr_array_index(processes, i), signal_number, NULL);
         }
-        for (guint i = 0; i < processes->len; i++)
-                if (!process_wait(g_ptr_array_index(processes, i), limit, &code, NULL))
+        for (guint i = 0; i < processes->len; i++) {
+                process_state(g_ptr_array_index(processes, i), &state);
+                if (!state.ended &&
+                    !process_wait(g_ptr_array_index(processes, i), limit, &code, NULL))
                         return false;
+        }
         return true;
 }
 

@@ -246,7 +246,8 @@ static void end_with(Process *process, int code) {
 
 static void forget(Process *process) {
         ShimMessage message = { .kind = SHIM_FORGET, .number = process->number };
-        shim_send(process->shim, &message, NULL, 0, NULL);
+        if (process->shim)
+                shim_try_send(process->shim, &message);
 }
 
 void process_told(Process *process, const ShimMessage *message) {

@@ -234,6 +234,10 @@ bool shim_send(Shim *shim, const ShimMessage *message, const int *fds, size_t fd
         return false;
 }
 
+bool shim_try_send(Shim *shim, const ShimMessage *message) {
+        return send(shim->socket, message, sizeof(*message), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
 void shim_kill(Shim *shim) {
         syscall(SYS_pidfd_send_signal, shim->pidfd, SIGKILL, NULL, 0);
 }

@@ -30,6 +30,8 @@ void shim_close(Shim *shim);
 /* ERROR_UNAVAILABLE when the shim is gone or does not read for ten seconds. */
 bool shim_send(Shim *shim, const ShimMessage *message, const int *fds, size_t fd_count,
                GError **error);
+/* The same without waiting, from ShimFn: a shim that does not read must not hold up the others. */
+bool shim_try_send(Shim *shim, const ShimMessage *message);
 /* SIGKILL to process 1, and with it to all of the container. */
 void shim_kill(Shim *shim);
 /* Waits until process 1 is dead; ERROR_TIMEOUT after `most`. */
