@@ -1,3 +1,4 @@
+#include "base/files.h"
 #include "base/json.h"
 #include "worker/oci/capability.h"
 #include "worker/oci/seccomp.h"
@@ -188,6 +189,7 @@ static void tells_the_kinds_of_control_groups_apart(void) {
                 cgroup_detect(root, &found);
                 g_assert_cmpint(found.mode, ==, hosts[i].mode);
                 g_assert_true(found.swap_limit == hosts[i].swap);
+                directory_remove(root, NULL);
         }
 }
 
@@ -203,6 +205,7 @@ static void kills_by_the_group_where_it_can(void) {
         g_file_get_contents(kill, &text, NULL, NULL);
         g_assert_cmpstr(text, ==, "1");
         g_assert_true(cgroup_remove(&found, "/weir/none", NULL));
+        directory_remove(root, NULL);
 }
 
 static void names_capabilities(void) {
