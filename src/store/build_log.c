@@ -100,63 +100,13 @@ static void log_forget(Store *store, int64_t build_id) {
                 log_unref(log);
 }
 
-/* ---- what is in a log ---- */
-
-typedef struct {
-        GHashTable *offsets;
-        bool final;
-        BuildStatus status;
-        Time time;
-} Content;
-
-/* A status event other than "started" is the last there is. */
-static void note_final(const Frame *frame, Content *content) {
-        static const char mark[] = "\"event\":\"status\"";
-        if (!g_strstr_len(frame->event, (gssize) frame->event_length, mark))
-                return;
-        g_autoptr(Event) event = event_parse(frame->event, frame->event_length, NULL, NULL);
-        if (!event || !g_str_equal(event->name, "status"))
-                return;
-        BuildStatus status;
-        if (build_status_parse(value_get_string(event->data, "status", NULL), &status) &&
-            status >= BUILD_SUCCEEDED) {
-                content->final = true;
-                content->status = status;
-                content->time = value_get_int(event->data, "time", 0) * 1000000;
-        }
-}
-
-static void note_offset(GHashTable *offsets, const char *stream, size_t length, int64_t offset) {
-        g_hash_table_replace(offsets, g_strndup(stream, length), g_memdup2(&offset, sizeof offset));
-}
-
-/* Reads a whole log. */
-static bool log_scan(Store *store, int64_t build_id, Content *content, GError **error) {
-        g_autoptr(GByteArray) frames = g_byte_array_new();
-        LogCursor cursor = { .segment = -1 };
-        for (;;) {
-                size_t position = 0;
-                Frame frame;
-                if (!log_keeper(store)->read(store, build_id, &cursor, frames, error))
-                        return false;
-                while (frame_read(frames->data, frames->len, &position, &frame) == FRAME_WHOLE) {
-                        cursor.event++;
-                        if (frame.stream_length > 0 && content->offsets)
-                                note_offset(content->offsets, frame.stream, frame.stream_length,
-                                            frame.offset);
-                        note_final(&frame, content);
-                }
-                if (position == 0)
-                        return true;
-                cursor.offset += (int64_t) position;
-        }
-}
+/* ---- opening ---- */
 
 /* Readies the log for writing. The lock is held. */
 static bool log_open_locked(Store *store, BuildLog *log, GError **error) {
         if (log->open)
                 return true;
-        Content content = { .offsets = log->offsets };
+        LogContent content = { .offsets = log->offsets };
         if (!log_keeper(store)->open(store, &log->tail, error))
                 return false;
         if (log->tail.next_event > 0 && !log_scan(store, log->build_id, &content, error))
@@ -288,8 +238,8 @@ static void gather_locked(BuildLog *log, const Frame *frame) {
         frame_append(log->pending, frame);
         log->pending_events++;
         if (frame->stream_length > 0)
-                note_offset(log->pending_offsets, frame->stream, frame->stream_length,
-                            frame->offset);
+                log_note_offset(log->pending_offsets, frame->stream, frame->stream_length,
+                                frame->offset);
 }
 
 static bool append_locked(Store *store, BuildLog *log, int64_t epoch, const Frame *frame,
@@ -465,19 +415,6 @@ void log_close(Store *store, int64_t build_id) {
         log_keeper(store)->close(store, &log->tail);
         mutex_unlock(&log->lock);
         log_forget(store, build_id);
-}
-
-bool build_log_final(Store *store, int64_t build_id, bool *ret_final, char **ret_status,
-                     Time *ret_time, GError **error) {
-        Content content = { 0 };
-        if (!log_scan(store, build_id, &content, error))
-                return false;
-        *ret_final = content.final;
-        if (content.final) {
-                *ret_status = g_strdup(build_status_name(content.status));
-                *ret_time = content.time;
-        }
-        return true;
 }
 
 /* ---- the end of logs ---- */

@@ -104,8 +104,6 @@ GPtrArray *build_log_read(BuildLogReader *reader, size_t bytes, int64_t *ret_fir
 
 /* Whether there is an event to read, without taking it. */
 static bool has_event(BuildLogReader *reader, bool *ret, GError **error) {
-        LogCursor cursor = reader->cursor;
-        size_t position = reader->position;
         Frame frame;
         if (!next_frame(reader, &frame, ret, error))
                 return false;
@@ -117,8 +115,6 @@ static bool has_event(BuildLogReader *reader, bool *ret, GError **error) {
                 reader->cursor.event--;
                 reader->cursor.offset -= (int64_t) used;
         }
-        (void) cursor;
-        (void) position;
         return true;
 }
 

@@ -130,6 +130,8 @@ void job_shape_read(const Value *job, JobShape *ret);
 void job_shape_clear(JobShape *shape);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(JobShape, job_shape_clear)
 int64_t job_max_in_flight(const Value *job);
+/* Renames the rows that items' old_name means; kind < 0: jobs. */
+bool tx_rename_all(DbTx *tx, int64_t pipeline_id, int kind, const Value *items, GError **error);
 bool tx_pipeline_archive(DbTx *tx, int64_t id, Time now, GError **error);
 /* 05 §5.4, inline when a job build succeeded. */
 bool tx_archive_children(DbTx *tx, int64_t job_id, int64_t build_id, Time now, GError **error);

@@ -44,3 +44,16 @@ extern const LogKeeper log_keeper_files, log_keeper_chunks;
 static inline const LogKeeper *log_keeper(Store *store) {
         return store->postgres ? &log_keeper_chunks : &log_keeper_files;
 }
+
+/* ---- log_scan.c ---- */
+
+typedef struct {
+        GHashTable *offsets; /* stream → int64_t; NULL: not asked for */
+        bool final;          /* it has its final event, then */
+        BuildStatus status;
+        Time time;
+} LogContent;
+
+/* Reads a whole log. */
+bool log_scan(Store *store, int64_t build_id, LogContent *content, GError **error);
+void log_note_offset(GHashTable *offsets, const char *stream, size_t length, int64_t offset);

@@ -122,91 +122,6 @@ static bool save_pipeline(Saving *saving, GError **error) {
                                : update_pipeline(saving, &existing, version, error);
 }
 
-/* ---- renames ---- */
-
-typedef struct {
-        const char *from, *to;
-} Rename;
-
-/* Those whose `from` has a row. */
-static GArray *read_renames(const Value *items) {
-        GArray *renames = g_array_new(false, false, sizeof(Rename));
-        for (size_t i = 0; i < value_length(items); i++) {
-                Rename rename = { value_get_string(value_at(items, i), "old_name", ""),
-                                  value_get_string(value_at(items, i), "name", "") };
-                if (*rename.from && !g_str_equal(rename.from, rename.to))
-                        g_array_append_val(renames, rename);
-        }
-        return renames;
-}
-
-/* Moves a rename whose target no later one still holds to the end; false: they form a circle. */
-static bool take_free(GArray *renames, Rename *ret) {
-        for (guint i = 0; i < renames->len; i++) {
-                Rename *candidate = &g_array_index(renames, Rename, i);
-                bool held = false;
-                for (guint k = 0; k < renames->len; k++)
-                        held |= g_str_equal(g_array_index(renames, Rename, k).from, candidate->to);
-                if (!held) {
-                        *ret = *candidate;
-                        g_array_remove_index(renames, i);
-                        return true;
-                }
-        }
-        return false;
-}
-
-/* kind < 0: jobs. */
-static bool rename_row(Saving *saving, int kind, const Rename *rename, GError **error) {
-        int64_t known = 0;
-        DbArg pipeline = DB_INT(saving->id), from = DB_TEXT(rename->from), to = DB_TEXT(rename->to),
-              of = DB_INT(kind);
-        if (kind < 0)
-                return tx_int(saving->tx, 0, &known,
-                              SQL("SELECT id FROM jobs WHERE pipeline_id = $1 AND name = $2",
-                                  pipeline, from),
-                              error) &&
-                       (known == 0 ||
-                        (tx_exec(saving->tx,
-                                 SQL("DELETE FROM jobs WHERE pipeline_id = $1 AND name = $2 AND "
-                                     "NOT active",
-                                     pipeline, to),
-                                 NULL, error) &&
-                         tx_exec(saving->tx,
-                                 SQL("UPDATE jobs SET name = $2 WHERE id = $1", DB_INT(known), to),
-                                 NULL, error)));
-        return tx_int(saving->tx, 0, &known,
-                      SQL("SELECT id FROM resources WHERE pipeline_id = $1 AND name = $2 AND kind "
-                          "= $3",
-                          pipeline, from, of),
-                      error) &&
-               (known == 0 ||
-                (tx_exec(saving->tx,
-                         SQL("DELETE FROM resources WHERE pipeline_id = $1 AND name "
-                             "= $2 AND kind = $3",
-                             pipeline, to, of),
-                         NULL, error) &&
-                 tx_exec(saving->tx,
-                         SQL("UPDATE resources SET name = $2 WHERE id = $1", DB_INT(known), to),
-                         NULL, error)));
-}
-
-static bool rename_all(Saving *saving, int kind, const Value *items, const char *what,
-                       GError **error) {
-        g_autoptr(GArray) renames = read_renames(items);
-        while (renames->len > 0) {
-                Rename rename;
-                if (!take_free(renames, &rename)) {
-                        g_set_error(error, ERROR, ERROR_INVALID,
-                                    "%s name swapping is not supported at this time", what);
-                        return false;
-                }
-                if (!rename_row(saving, kind, &rename, error))
-                        return false;
-        }
-        return true;
-}
-
 /* ---- resources and types ---- */
 
 static void remember_id(GHashTable *ids, const char *name, int64_t id) {
@@ -252,8 +167,8 @@ static bool save_pin(Saving *saving, int64_t resource_id, const Value *version, 
 }
 
 static bool save_resources(Saving *saving, GError **error) {
-        if (!rename_all(saving, RESOURCE_KIND_RESOURCE,
-                        value_get(saving->save->config, "resources"), "resource", error) ||
+        if (!tx_rename_all(saving->tx, saving->id, RESOURCE_KIND_RESOURCE,
+                           value_get(saving->save->config, "resources"), error) ||
             !tx_exec(saving->tx,
                      SQL("DELETE FROM resource_pins WHERE in_config AND resource_id IN (SELECT id "
                          "FROM resources WHERE pipeline_id = $1)",
@@ -433,7 +348,7 @@ static bool delete_task_caches(Saving *saving, GError **error) {
 
 static bool save_jobs(Saving *saving, GError **error) {
         const Value *jobs = value_get(saving->save->config, "jobs");
-        if (!rename_all(saving, -1, jobs, "job", error))
+        if (!tx_rename_all(saving->tx, saving->id, -1, jobs, error))
                 return false;
         for (size_t i = 0; i < value_length(jobs); i++)
                 if (!save_job(saving, value_at(jobs, i), error))
