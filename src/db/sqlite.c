@@ -218,7 +218,7 @@ static Connection *reader_take(Sqlite *sqlite, GError **error) {
         if (connection)
                 return connection;
 
-        connection = connection_open(sqlite->path, false, error);
+        connection = sqlite_connection_open(sqlite->path, false, error);
         if (!connection) {
                 MUTEX_SCOPE(&sqlite->mutex);
                 sqlite->reader_count--;
@@ -310,7 +310,7 @@ static bool create_file(const char *path, int flags, GError **error) {
 
 static bool copy_database(Sqlite *sqlite, const char *path, Cancel *cancel, GError **error) {
         g_autofree char *partial = g_strconcat(path, ".partial", NULL);
-        g_autoptr(Connection) source = connection_open(sqlite->path, false, error);
+        g_autoptr(Connection) source = sqlite_connection_open(sqlite->path, false, error);
         if (!source || !create_file(partial, O_TRUNC, error))
                 return false;
         bool ok = connection_do(source, "BEGIN", error) &&
@@ -374,7 +374,7 @@ static Sqlite *sqlite_new(Db *db, const DbSpec *spec) {
         condition_init(&sqlite->reader);
         condition_init(&sqlite->news);
         g_queue_init(&sqlite->requests);
-        sqlite->readers = g_ptr_array_new_with_free_func((GDestroyNotify) connection_close);
+        sqlite->readers = g_ptr_array_new_with_free_func((GDestroyNotify) sqlite_connection_close);
         sqlite->pending = notes_new();
         return sqlite;
 }
@@ -383,7 +383,7 @@ static bool sqlite_open(Db *db, const DbSpec *spec, GError **error) {
         Sqlite *sqlite = db->state = sqlite_new(db, spec);
         if (!lock_file(sqlite, error) || !create_file(spec->path, 0, error))
                 return false;
-        sqlite->writer = connection_open(spec->path, true, error);
+        sqlite->writer = sqlite_connection_open(spec->path, true, error);
         if (!sqlite->writer) {
                 g_prefix_error(error, "open %s: ", spec->path);
                 return false;
@@ -409,7 +409,7 @@ static void sqlite_close(Db *db) {
         Sqlite *sqlite = db->state;
         end_threads(sqlite);
         g_ptr_array_unref(sqlite->readers);
-        connection_close(sqlite->writer); /* the last one: it folds the log into the file */
+        sqlite_connection_close(sqlite->writer); /* the last one: it folds the log into the file */
         fd_close(sqlite->lock);
         notes_free(sqlite->pending);
         mutex_destroy(&sqlite->mutex);

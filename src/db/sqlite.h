@@ -13,9 +13,9 @@ typedef struct {
 /* Sets ERROR_… by the handle's last result, "database: <text>". */
 void sqlite_error(sqlite3 *handle, GError **error);
 
-Connection *connection_open(const char *path, bool writing, GError **error);
-void connection_close(Connection *connection); /* accepts NULL */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_close)
+Connection *sqlite_connection_open(const char *path, bool writing, GError **error);
+void sqlite_connection_close(Connection *connection); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, sqlite_connection_close)
 
 /* A statement of our own without arguments and rows: BEGIN, COMMIT … */
 bool connection_do(Connection *connection, const char *sql, GError **error);

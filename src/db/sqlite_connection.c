@@ -303,7 +303,7 @@ static bool configure(Connection *connection, bool writing, GError **error) {
         return false;
 }
 
-Connection *connection_open(const char *path, bool writing, GError **error) {
+Connection *sqlite_connection_open(const char *path, bool writing, GError **error) {
         g_autoptr(Connection) connection = g_new0(Connection, 1);
         connection->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                                        statement_free);
@@ -318,7 +318,7 @@ Connection *connection_open(const char *path, bool writing, GError **error) {
         return g_steal_pointer(&connection);
 }
 
-void connection_close(Connection *connection) {
+void sqlite_connection_close(Connection *connection) {
         if (!connection)
                 return;
         g_hash_table_unref(connection->statements);

@@ -149,6 +149,17 @@ GPtrArray *volume_list_cache_workers(Store *store, int64_t resource_cache_id, Ti
                           error);
 }
 
+Volume *volume_find_task_cache(Store *store, int64_t task_cache_id, const char *worker,
+                               GError **error) {
+        g_autoptr(GPtrArray) volumes =
+                store_list(store, row_volume, (GDestroyNotify) volume_free,
+                           SQL(VOLUME_SELECT "WHERE v.task_cache_id = $1 AND w.name = $2 AND "
+                                             "v.state = 'created' ORDER BY v.id DESC LIMIT 1",
+                               DB_INT(task_cache_id), DB_TEXT(worker)),
+                           error);
+        return volumes && volumes->len ? g_ptr_array_steal_index(volumes, 0) : NULL;
+}
+
 static bool become_task_cache_in(DbTx *tx, void *data, GError **error) {
         Become *become = data;
         int64_t changed;
