@@ -242,6 +242,47 @@ static void the_first_secret_of_a_name_stays(House *house) {
         g_assert_cmpstr(third, ==, "three");
 }
 
+/* Whether any file below the folder holds the text. */
+static bool stored_anywhere(const char *folder, const char *text) {
+        g_autoptr(GDir) directory = g_dir_open(folder, 0, NULL);
+        bool found = false;
+        for (const char *name; (name = g_dir_read_name(directory));) {
+                g_autofree char *path = g_build_filename(folder, name, NULL);
+                g_autofree char *content = NULL;
+                size_t length;
+                if (g_file_test(path, G_FILE_TEST_IS_DIR))
+                        found |= stored_anywhere(path, text);
+                else if (g_file_get_contents(path, &content, &length, NULL))
+                        found |= memmem(content, length, text, strlen(text)) != NULL;
+        }
+        return found;
+}
+
+static void with_a_key_configs_plans_and_auth_are_sealed(House *house) {
+        if (house->fixture->kind == DB_POSTGRES)
+                return; /* the same columns */
+        house->fixture->spec.encryption_key = "0123456789abcdef";
+        house_open(house);
+        house_save(house, "{'resources':[{'name':'repo','type':'git','source':{'key':'T0PSECRET'}}"
+                          "],'jobs':[{'name':'unit','plan':[{'get':'repo'}]}]}");
+        g_autoptr(Value) plan = json("{'id':'1','password':'T0PSECRET'}");
+        g_autoptr(Value) public_plan = json("{'id':'visible'}");
+        g_autoptr(Value) auth = json("{'owner':{'users':['local:T0PSECRET']}}");
+        BuildStarted spec = { .team_id = house->team_id, .plan = plan, .public_plan = public_plan };
+        g_autoptr(Build) build = OK(build_create_started(house->store, &spec, false, &error));
+        OK(team_save(house->store, "t", auth, NULL, NULL, &error));
+        BuildLease lease;
+        OK(build_lease_acquire(house->store, build->id, "n", DURATION_MINUTE, &lease, &error));
+        BuildStep step = { .plan_id = "1", .state = BUILD_STEP_RUNNING, .result = plan };
+        OK(build_step_save(house->store, &lease, &step, &error));
+        g_autoptr(Value) read = OK(build_plan(house->store, build->id, &error));
+        g_assert_true(value_equal(read, plan));
+        house_close(house);
+        g_assert_true(stored_anywhere(house->fixture->folder, "visible"));
+        g_assert_false(stored_anywhere(house->fixture->folder, "T0PSECRET"));
+        house_open(house);
+}
+
 static void add(void) {
         house_add("/store/pipelines/config", a_config_comes_back_as_it_was_saved);
         house_add("/store/pipelines/version", a_save_from_another_version_is_refused);
@@ -252,6 +293,7 @@ static void add(void) {
                   an_archived_pipeline_has_no_config_and_comes_back_paused);
         house_add("/store/pipelines/abandoned", what_no_job_sets_any_more_is_archived);
         house_add("/store/pipelines/groups", groups_and_lists_are_found);
+        house_add("/store/pipelines/sealed", with_a_key_configs_plans_and_auth_are_sealed);
         house_add("/store/teams", teams_are_found_whatever_their_case);
         house_add("/store/tokens", tokens_are_kept_as_digests);
         house_add("/store/secrets", the_first_secret_of_a_name_stays);
