@@ -118,7 +118,11 @@ static bool mount_overlay(const LayerMount *mount, const char *directory, const 
         bool mounted = mount_as(mapped, mount->target, flags, options) == 0;
         if (!mounted)
                 error_set_errno(error, errno, "failed to mount an overlay on %s", mount->target);
-        (void) chdir("/");
+        if (chdir("/") < 0 && mounted) {
+                error_set_errno(error, errno, "failed to leave %s", directory);
+                (void) umount2(mount->target, MNT_DETACH);
+                return false;
+        }
         if (!mounted)
                 return false;
         if (!mount->read_only &&
