@@ -92,7 +92,7 @@ static char *overlay_options(const LayerMount *mount, const char *const *names, 
                 g_string_append_printf(text, "%s%s/data",
                                        text->str[text->len - 1] == '=' ? "" : ":", names[i]);
         if (!mount->read_only)
-                g_string_append_printf(text, ",upperdir=%s/data,workdir=%s/work", names[0],
+                g_string_append_printf(text, ",volatile,upperdir=%s/data,workdir=%s/work", names[0],
                                        names[0]);
         if (text->len > OVERLAY_OPTIONS_MAX) {
                 g_set_error(error, ERROR, ERROR_LIMIT, "too many layers for one mount: %zu",
@@ -157,8 +157,21 @@ static bool mount_overlay_mapped(const char *work, const LayerMount *mount, GErr
         return done;
 }
 
+/*
+ * Every writable overlay is "volatile": otherwise each unmount writes out the whole file system
+ * below, and each fsync of a build waits for a disk that has nothing to keep. The mark it leaves
+ * says that a crash may have torn the layer, and would refuse the next mount.
+ */
+static void clear_volatile(const char *work, const char *top) {
+        g_autofree char *mark = g_build_filename(work, "layers", top, "work", "work", "incompat",
+                                                 NULL);
+        (void) directory_remove(mark, NULL);
+}
+
 bool layers_mount(const char *work, const LayerMount *mount, GError **error) {
         g_autofree char *layers = g_build_filename(work, "layers", NULL);
+        if (mount->layer_count > 1 && !mount->read_only)
+                clear_volatile(work, mount->layers[0]);
         if (mount->layer_count == 1) {
                 g_autofree char *data = g_build_filename(layers, mount->layers[0], "data", NULL);
                 return attach_clone(data, mount->user_namespace, mount->target, error);
