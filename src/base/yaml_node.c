@@ -10,6 +10,8 @@
 
 typedef struct {
         yaml_parser_t parser;
+        const unsigned char *text;
+        size_t length;
         YamlLines lines;
         const YamlLimits *limits;
         size_t nodes, depth;
@@ -45,22 +47,49 @@ static bool fail_line(Reader *reader, size_t line, const char *problem) {
 }
 
 /* A scanner's mark is one line behind; a mark on the first line says nothing. */
-static size_t line_of(const Reader *reader) {
-        const yaml_parser_t *parser = &reader->parser;
+static size_t line_of(const yaml_parser_t *parser, YamlLines lines) {
         bool scanner = parser->error == YAML_SCANNER_ERROR;
         size_t problem = parser->problem_mark.line, context = parser->context_mark.line;
 
-        if (reader->lines == YAML_LINES_V3)
+        if (lines == YAML_LINES_V3)
                 return context > 0 ? context + scanner : problem > 0 ? problem + scanner : 0;
         return problem > 0 ? problem + scanner : context;
 }
 
-static bool fail_syntax(Reader *reader) {
-        size_t line = line_of(reader);
-        const char *problem = reader->parser.problem ? reader->parser.problem
-                                                     : "unknown problem parsing YAML content";
+static bool fail_parser(Reader *reader, const yaml_parser_t *parser) {
+        return fail_line(reader, line_of(parser, reader->lines),
+                         parser->problem ? parser->problem
+                                         : "unknown problem parsing YAML content");
+}
 
-        return fail_line(reader, line, problem);
+/* The third library looks one token further for comments, so what is wrong with that one comes first. */
+static bool fail_ahead(Reader *reader) {
+        size_t where = reader->parser.problem_mark.index, last = 0;
+        yaml_parser_t ahead;
+        yaml_token_type_t type = YAML_STREAM_START_TOKEN;
+        bool scanned = true;
+
+        if (!yaml_parser_initialize(&ahead))
+                g_error("no memory for a YAML parser");
+        yaml_parser_set_input_string(&ahead, reader->text, reader->length);
+        while (scanned && last <= where && type != YAML_STREAM_END_TOKEN) {
+                yaml_token_t token;
+                scanned = yaml_parser_scan(&ahead, &token);
+                if (!scanned)
+                        break;
+                last = token.start_mark.index;
+                type = token.type;
+                yaml_token_delete(&token);
+        }
+        fail_parser(reader, scanned ? &reader->parser : &ahead);
+        yaml_parser_delete(&ahead);
+        return false;
+}
+
+static bool fail_syntax(Reader *reader) {
+        if (reader->lines == YAML_LINES_V3 && reader->parser.error == YAML_PARSER_ERROR)
+                return fail_ahead(reader);
+        return fail_parser(reader, &reader->parser);
 }
 
 /* Upstream's reader knows YAML 1.1 only. */
@@ -241,9 +270,12 @@ static bool read_document(Reader *reader, YamlNode **ret) {
 
 bool yaml_node_read(const char *text, size_t length, const YamlLimits *limits, YamlLines lines,
                     YamlNode **ret, GError **error) {
-        Reader reader = {
-                .lines = lines, .limits = limits, .depth = limits->depth, .error = error
-        };
+        Reader reader = { .text = (const unsigned char *) (length > 0 ? text : ""),
+                          .length = length,
+                          .lines = lines,
+                          .limits = limits,
+                          .depth = limits->depth,
+                          .error = error };
 
         if (length > limits->bytes) {
                 g_set_error(error, ERROR, ERROR_LIMIT, "yaml: more than %zu bytes", limits->bytes);
@@ -251,8 +283,8 @@ bool yaml_node_read(const char *text, size_t length, const YamlLimits *limits, Y
         }
         if (!yaml_parser_initialize(&reader.parser))
                 g_error("no memory for a YAML parser");
-        yaml_parser_set_input_string(&reader.parser, (const unsigned char *) text, length);
-        if (memmem(text, length, "\\/", 2)) {
+        yaml_parser_set_input_string(&reader.parser, reader.text, length);
+        if (length > 0 && memmem(text, length, "\\/", 2)) {
                 bool mark = length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0; /* not counted */
                 reader.cursor = text + (mark ? 3 : 0);
                 reader.end = text + length;

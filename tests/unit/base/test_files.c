@@ -1,0 +1,235 @@
+#include "base/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *folder; /* of the test */
+
+static char *within(const char *name) {
+        return g_build_filename(folder, name, NULL);
+}
+
+static void put(const char *name, const char *text) {
+        g_autofree char *path = within(name);
+        g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+static void make(const char *name) {
+        g_autofree char *path = within(name);
+        g_autoptr(GError) error = NULL;
+        g_assert_true(directory_make(path, 0700, &error));
+        g_assert_no_error(error);
+}
+
+static void set_up(void) {
+        folder = g_dir_make_tmp("weir-files-XXXXXX", NULL);
+        g_assert_nonnull(folder);
+}
+
+static void tear_down(void) {
+        g_autoptr(GError) error = NULL;
+        g_assert_true(directory_remove(folder, &error));
+        g_assert_no_error(error);
+        g_assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
+        g_clear_pointer(&folder, g_free);
+}
+
+static void a_file_is_read_up_to_the_limit(void) {
+        put("five", "12345");
+        g_autofree char *path = within("five");
+        g_autoptr(GError) error = NULL;
+        size_t length;
+        g_autofree char *text = file_read(path, 5, &length, &error);
+        g_assert_no_error(error);
+        g_assert_cmpstr(text, ==, "12345");
+        g_assert_cmpuint(length, ==, 5);
+        g_assert_null(file_read(path, 4, &length, &error));
+        g_assert_error(error, ERROR, ERROR_LIMIT);
+}
+
+static void a_missing_file_is_not_found(void) {
+        g_autofree char *path = within("nothing");
+        g_autoptr(GError) error = NULL;
+        g_assert_null(file_read(path, 10, NULL, &error));
+        g_assert_error(error, ERROR, ERROR_NOT_FOUND);
+}
+
+static void writing_replaces_the_whole_file_and_leaves_nothing_else(void) {
+        put("file", "something longer");
+        g_autofree char *path = within("file");
+        g_autoptr(GError) error = NULL;
+        struct stat status;
+        g_assert_true(file_write(path, "new", 3, 0640, &error));
+        g_assert_no_error(error);
+        g_autofree char *text = file_read(path, 100, NULL, &error);
+        g_assert_cmpstr(text, ==, "new");
+        g_assert_cmpint(stat(path, &status), ==, 0);
+        g_assert_cmpint(status.st_mode & 0777, ==, 0640);
+        g_autoptr(GDir) entries = g_dir_open(folder, 0, NULL);
+        g_assert_cmpstr(g_dir_read_name(entries), ==, "file");
+        g_assert_null(g_dir_read_name(entries));
+}
+
+static void writing_where_nothing_is_fails(void) {
+        g_autofree char *path = within("no/such/file");
+        g_autoptr(GError) error = NULL;
+        g_assert_false(file_write(path, "x", 1, 0600, &error));
+        g_assert_error(error, ERROR, ERROR_NOT_FOUND);
+}
+
+static void removing_takes_the_whole_tree(void) {
+        make("tree/a/b/c");
+        put("tree/a/file", "x");
+        put("tree/a/b/c/file", "x");
+        g_autofree char *path = within("tree");
+        g_autoptr(GError) error = NULL;
+        g_assert_true(directory_remove(path, &error));
+        g_assert_no_error(error);
+        g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+        g_assert_true(directory_remove(path, &error));
+        g_assert_no_error(error);
+}
+
+static void removing_does_not_follow_links(void) {
+        make("kept");
+        put("kept/file", "x");
+        make("tree");
+        g_autofree char *kept = within("kept"), *link = within("tree/link"), *tree = within("tree"),
+                        *file = within("kept/file"), *root = within("root");
+        g_autoptr(GError) error = NULL;
+        g_assert_cmpint(symlink(kept, link), ==, 0);
+        g_assert_cmpint(symlink(kept, root), ==, 0);
+        g_assert_true(directory_remove(tree, &error));
+        g_assert_true(directory_remove(root, &error));
+        g_assert_no_error(error);
+        g_assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+        g_assert_false(g_file_test(root, G_FILE_TEST_IS_SYMLINK));
+}
+
+/* In a mount namespace of its own. Exits with 0 when the mount was left alone. */
+static int remove_with_mount(const char *tree, const char *point, const char *file) {
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("none", point, "tmpfs", 0, NULL) < 0)
+                return 2;
+        int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        bool removed = directory_remove(tree, NULL);
+        bool kept = access(file, F_OK) == 0;
+        fd_close(fd);
+        umount2(point, MNT_DETACH);
+        return !removed && kept ? 0 : 1;
+}
+
+static void removing_does_not_cross_mounts(void) {
+        make("tree/point");
+        g_autofree char *tree = within("tree"), *point = within("tree/point"),
+                        *file = within("tree/point/file");
+        int status;
+        pid_t child = fork();
+        g_assert_cmpint(child, >=, 0);
+        if (child == 0)
+                _exit(remove_with_mount(tree, point, file));
+        g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+        if (WEXITSTATUS(status) == 2) {
+                g_test_skip("no right to mount");
+                return;
+        }
+        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
+static void names_from_outside_stay_beneath(void) {
+        make("in/side");
+        put("in/side/file", "x");
+        put("secret", "x");
+        g_autofree char *path = within("in"), *link = within("in/link"), *up = within("in/up");
+        g_assert_cmpint(symlink("../secret", link), ==, 0);
+        g_assert_cmpint(symlink("side/file", up), ==, 0);
+        autofd at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        static const struct {
+                const char *name;
+                bool opens;
+        } cases[] = {
+                { "side/file", true },         { "up", true },
+                { "side/../side/file", true }, { "../secret", false },
+                { "/etc/passwd", false },      { "link", false },
+                { "side/nothing", false },     { "side/../../secret", false },
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GError) error = NULL;
+                autofd fd = open_beneath(at, cases[i].name, O_RDONLY, 0, &error);
+                g_assert_cmpint(fd >= 0, ==, cases[i].opens);
+                g_assert_cmpint(error != NULL, ==, !cases[i].opens);
+        }
+        g_autoptr(GError) error = NULL;
+        autofd fd = open_beneath(at, "side/new", O_WRONLY | O_CREAT | O_EXCL, 0600, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
+}
+
+static void a_short_read_is_an_error(void) {
+        int ends[2];
+        char bytes[4];
+        g_autoptr(GError) error = NULL;
+        g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+        g_assert_true(write_all(ends[1], "abcdef", 6, &error));
+        g_assert_true(read_exactly(ends[0], bytes, 4, &error));
+        g_assert_no_error(error);
+        g_assert_cmpmem(bytes, 4, "abcd", 4);
+        fd_close(ends[1]);
+        g_assert_false(read_exactly(ends[0], bytes, 4, &error));
+        g_assert_error(error, ERROR, ERROR_PROTOCOL);
+        fd_close(ends[0]);
+}
+
+static void closing_keeps_errno(void) {
+        errno = EPERM;
+        fd_close(-1);
+        fd_close(open("/", O_RDONLY | O_CLOEXEC));
+        g_assert_cmpint(errno, ==, EPERM);
+}
+
+static void the_disk_tells_what_is_free(void) {
+        g_autoptr(GError) error = NULL;
+        uint64_t free_bytes = 0, total = 0;
+        g_assert_true(disk_free(folder, &free_bytes, &total, &error));
+        g_assert_no_error(error);
+        g_assert_cmpuint(total, >=, free_bytes);
+        g_assert_cmpuint(total, >, 0);
+}
+
+static const struct {
+        const char *name;
+        void (*run)(void);
+} tests[] = {
+        { "/files/read/limit", a_file_is_read_up_to_the_limit },
+        { "/files/read/missing", a_missing_file_is_not_found },
+        { "/files/write/whole", writing_replaces_the_whole_file_and_leaves_nothing_else },
+        { "/files/write/nowhere", writing_where_nothing_is_fails },
+        { "/files/remove/tree", removing_takes_the_whole_tree },
+        { "/files/remove/links", removing_does_not_follow_links },
+        { "/files/remove/mounts", removing_does_not_cross_mounts },
+        { "/files/beneath", names_from_outside_stay_beneath },
+        { "/files/exactly", a_short_read_is_an_error },
+        { "/files/close", closing_keeps_errno },
+        { "/files/free", the_disk_tells_what_is_free },
+};
+
+static void run(const void *data) {
+        void (*const *test)(void) = data;
+        set_up();
+        (*test)();
+        tear_down();
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
+                g_test_add_data_func(tests[i].name, &tests[i].run, run);
+        return g_test_run();
+}
