@@ -331,6 +331,16 @@ static void track(void *data) {
 
 /* ---- the engine ---- */
 
+/* A SQLite file has one program at a time: what it still leases is from its last life. */
+static void release_own_leases(Engine *engine) {
+        Store *store = engine->spec.settings->store;
+        g_autoptr(GError) error = NULL;
+
+        if (db_kind(store_db(store)) == DB_SQLITE &&
+            !build_lease_release_node(store, engine->node, &error))
+                log_error("engine", "release-leases-failed", error);
+}
+
 Engine *engine_new(const EngineSpec *spec) {
         static const SubscriptionTopic topics[] = { { NOTIFY_BUILD_STARTED, 0 },
                                                     { NOTIFY_BUILD_ABORT, 0 } };
@@ -348,6 +358,7 @@ Engine *engine_new(const EngineSpec *spec) {
         engine->subscription = subscription_new(spec->settings->store, topics,
                                                 G_N_ELEMENTS(topics));
         engine->cancel = cancel_new(NULL);
+        release_own_leases(engine);
         engine->tracker = thread_start("tracker", track, engine);
         return engine;
 }
