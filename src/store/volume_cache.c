@@ -151,12 +151,12 @@ GPtrArray *volume_list_cache_workers(Store *store, int64_t resource_cache_id, Ti
 
 Volume *volume_find_task_cache(Store *store, int64_t task_cache_id, const char *worker,
                                GError **error) {
-        g_autoptr(GPtrArray) volumes =
-                store_list(store, row_volume, (GDestroyNotify) volume_free,
-                           SQL(VOLUME_SELECT "WHERE v.task_cache_id = $1 AND w.name = $2 AND "
-                                             "v.state = 'created' ORDER BY v.id DESC LIMIT 1",
-                               DB_INT(task_cache_id), DB_TEXT(worker)),
-                           error);
+        g_autoptr(GPtrArray) volumes = store_list(
+                store, row_volume, (GDestroyNotify) volume_free,
+                SQL(VOLUME_SELECT "WHERE v.task_cache_id = $1 AND w.name = $2 AND "
+                                  "v.state = 'created' ORDER BY v.id DESC LIMIT 1",
+                    DB_INT(task_cache_id), DB_TEXT(worker)),
+                error);
         return volumes && volumes->len ? g_ptr_array_steal_index(volumes, 0) : NULL;
 }
 
