@@ -347,6 +347,7 @@ static bool read_instance_vars(ApiCall *call) {
 
 static void run(ApiCall *call) {
         http_header_set(call->request, "X-Concourse-Version", API_VERSION);
+        http_header_set(call->request, "Vary", "Accept-Encoding");
         if (!read_instance_vars(call) || !is_not_archived(call) || !may_pass(call))
                 return;
         if (call->route->handle)
