@@ -2,6 +2,7 @@
 #include "pool/container.h"
 
 #include "http/url.h"
+#include "pool/key_lock.h"
 #include "pool/placement.h"
 #include "wire/garden.h"
 
@@ -230,29 +231,26 @@ static PoolContainer *pool_container_new(Pool *pool, const ContainerNeed *need, 
 }
 
 /* *ret NULL: there is none to go on with. */
-static bool reuse(Pool *pool, const ContainerNeed *need, const PoolWatch *watch, Cancel *cancel,
+static bool reuse(Pool *pool, const ContainerNeed *need, const PoolWatch *watch,
                   PoolContainer **ret, GError **error) {
         g_autoptr(GError) local = NULL;
-        g_autoptr(PoolContainer) container = NULL;
-        bool gone;
+        Container *row = container_find_owned(pool->spec.store, &need->owner, &local);
 
         *ret = NULL;
-        Container *row = container_find_owned(pool->spec.store, &need->owner, &local);
         if (local) {
                 g_propagate_error(error, g_steal_pointer(&local));
                 return false;
         }
         if (!row)
                 return true;
-        container = pool_container_new(pool, need, row);
-        if (!is_usable(pool, row->worker, &need->need))
-                return container_set_destroying(pool->spec.store, row->id, error);
+        if (!is_usable(pool, row->worker, &need->need)) {
+                bool given_up = container_set_destroying(pool->spec.store, row->id, error);
+                container_free(row);
+                return given_up;
+        }
         if (watch && watch->selected)
                 watch->selected(row->worker, watch->data);
-        if (!find_again(container, cancel, &gone, error))
-                return false;
-        if (!gone)
-                *ret = g_steal_pointer(&container);
+        *ret = pool_container_new(pool, need, row);
         return true;
 }
 
@@ -279,25 +277,76 @@ static PoolContainer *choose(Pool *pool, const ContainerNeed *need, const PoolWa
         return container;
 }
 
+/* The row as it is now: whoever had the lock may have changed it. */
+static bool refresh(PoolContainer *container, GError **error) {
+        Container *row = container_get(container->pool->spec.store, container->row->handle, error);
+
+        if (!row)
+                return false;
+        container_free(container->row);
+        container->row = row;
+        return true;
+}
+
+static bool make_or_fail(PoolContainer *container, const ContainerNeed *need,
+                         const PoolWatch *watch, Cancel *cancel, GError **error) {
+        if (make(container, need, watch, cancel, error))
+                return true;
+        if (cancel_reason(cancel) != CANCEL_SHUTDOWN)
+                container_set_failed(container->pool->spec.store, container->row->id, NULL);
+        g_prefix_error(error, "find or create container on worker %s: ", container->worker);
+        return false;
+}
+
+/* Under the container's lock: checks of one config share a container, and may want it at the same time. */
+static bool settle(PoolContainer *container, const ContainerNeed *need, const PoolWatch *watch,
+                   Cancel *cancel, bool fresh, bool *ret_gone, GError **error) {
+        *ret_gone = false;
+        if (!refresh(container, error))
+                return false;
+        if (container->row->state == CONTAINER_CREATING && fresh)
+                return make_or_fail(container, need, watch, cancel, error);
+        if (container->row->state != CONTAINER_CREATING &&
+            container->row->state != CONTAINER_CREATED) {
+                *ret_gone = true;
+                return true;
+        }
+        if (!find_again(container, cancel, ret_gone, error))
+                return false;
+        if (*ret_gone || container->mounts->len > 0)
+                return true;
+        return make_or_fail(container, need, watch, cancel, error);
+}
+
+static bool settle_locked(PoolContainer *container, const ContainerNeed *need,
+                          const PoolWatch *watch, Cancel *cancel, bool fresh, bool *ret_gone,
+                          GError **error) {
+        g_autofree char *key = g_strconcat("container ", container->row->handle, NULL);
+
+        if (!key_lock_take(key, cancel, error))
+                return false;
+        bool settled = settle(container, need, watch, cancel, fresh, ret_gone, error);
+        key_lock_release(key);
+        return settled;
+}
+
 PoolContainer *pool_container(Pool *pool, const ContainerNeed *need, const PoolWatch *watch,
                               Cancel *cancel, GError **error) {
-        g_autoptr(PoolContainer) container = NULL;
+        for (;;) {
+                g_autoptr(PoolContainer) container = NULL;
+                bool gone;
 
-        if (!reuse(pool, need, watch, cancel, &container, error))
-                return NULL;
-        if (!container)
-                container = choose(pool, need, watch, cancel, error);
-        if (!container)
-                return NULL;
-        if (container->mounts->len > 0)
-                return g_steal_pointer(&container);
-        if (!make(container, need, watch, cancel, error)) {
-                if (!cancel_fired(cancel) || cancel_reason(cancel) != CANCEL_SHUTDOWN)
-                        container_set_failed(pool->spec.store, container->row->id, NULL);
-                g_prefix_error(error, "find or create container on worker %s: ", container->worker);
-                return NULL;
+                if (!reuse(pool, need, watch, &container, error))
+                        return NULL;
+                bool fresh = !container;
+                if (fresh)
+                        container = choose(pool, need, watch, cancel, error);
+                if (!container ||
+                    !settle_locked(container, need, watch, cancel, fresh, &gone, error))
+                        return NULL;
+                if (!gone)
+                        return g_steal_pointer(&container);
         }
-        return g_steal_pointer(&container);
 }
 
 void pool_container_free(PoolContainer *container) {
