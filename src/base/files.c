@@ -144,64 +144,136 @@ bool directory_make(const char *path, int mode, GError **error) {
         return false;
 }
 
-/* `name` in `at`, on the device of the tree's root: another one is a mount and is left alone. */
-static bool remove_entry(int at, const char *name, dev_t device, GError **error);
+/* Directories held open at once, and levels of recursion: what is nested deeper is moved up first. */
+#define REMOVE_DEPTH_MAX 32
+/* Of an open that the kernel gives up because something was renamed meanwhile. */
+#define OPEN_TRIES_MAX 64
 
-static bool remove_children(int fd, dev_t device, GError **error) {
-        int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        DIR *directory = duplicate >= 0 ? fdopendir(duplicate) : NULL;
-        bool removed = true;
-        const struct dirent *entry;
+static int open_resolved(int at, const char *name, struct open_how *how) {
+        long fd = -1;
 
-        if (!directory) {
-                error_set_errno(error, errno, "open directory");
-                fd_close(duplicate);
-                return false;
+        for (int tries = 0; tries < OPEN_TRIES_MAX; tries++) {
+                fd = syscall(SYS_openat2, at, name, how, sizeof *how);
+                if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+                        break;
         }
-        rewinddir(directory);
-        while (removed && (entry = readdir(directory)))
-                if (!g_str_equal(entry->d_name, ".") && !g_str_equal(entry->d_name, ".."))
-                        removed = remove_entry(fd, entry->d_name, device, error);
-        closedir(directory);
-        return removed;
+        return (int) fd;
 }
 
-static bool remove_entry(int at, const char *name, dev_t device, GError **error) {
-        if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
-                return true;
-        if (errno != EISDIR && errno != EPERM) {
-                error_set_errno(error, errno, "remove %s", name);
-                return false;
-        }
-        autofd fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        struct stat status;
-        if (fd < 0 || fstat(fd, &status) < 0) {
-                error_set_errno(error, errno, "remove %s", name);
-                return false;
-        }
-        if (status.st_dev != device) {
+typedef struct {
+        int root;       /* of the tree; -1 until it is open */
+        unsigned names; /* tried for what was moved there */
+        bool moved;     /* something was since the last look */
+} Removal;
+
+static bool remove_entry(Removal *removal, int at, const char *name, unsigned depth,
+                         GError **error);
+
+static bool fail_remove(const char *name, GError **error) {
+        if (errno == EXDEV || errno == EBUSY)
                 g_set_error(error, ERROR, ERROR_BUSY, "remove %s: something is mounted there",
                             name);
-                return false;
-        }
-        if (!remove_children(fd, device, error))
-                return false;
-        if (unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-                return true;
-        error_set_errno(error, errno, "remove %s", name);
+        else
+                error_set_errno(error, errno, "remove %s", name);
         return false;
 }
 
-bool directory_remove(const char *path, GError **error) {
-        struct stat status;
+static bool remove_children(Removal *removal, DIR *directory, unsigned depth, GError **error) {
+        const struct dirent *entry;
 
-        if (lstat(path, &status) < 0) {
-                if (errno == ENOENT)
-                        return true;
-                error_set_errno(error, errno, "remove %s", path);
+        for (;;) {
+                errno = 0;
+                entry = readdir(directory);
+                if (!entry)
+                        break;
+                if (!g_str_equal(entry->d_name, ".") && !g_str_equal(entry->d_name, "..") &&
+                    !remove_entry(removal, dirfd(directory), entry->d_name, depth, error))
+                        return false;
+        }
+        if (errno == 0)
+                return true;
+        error_set_errno(error, errno, "read directory");
+        return false;
+}
+
+/* Into the root, whose children are looked at until nothing was moved. All there is going to be removed, so it does
+ * not matter that an empty directory of that name is replaced. */
+static bool move_up(Removal *removal, int at, const char *name, GError **error) {
+        char target[32];
+
+        do {
+                g_snprintf(target, sizeof target, ".removing-%u", removal->names++);
+                if (renameat(at, name, removal->root, target) == 0)
+                        return removal->moved = true;
+        } while (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR);
+        return fail_remove(name, error);
+}
+
+/* Takes fd. */
+static bool empty_directory(Removal *removal, int fd, unsigned depth, GError **error) {
+        DIR *directory = fdopendir(fd);
+        bool is_root = removal->root < 0, emptied;
+
+        if (!directory) {
+                error_set_errno(error, errno, "open directory");
+                fd_close(fd);
                 return false;
         }
-        return remove_entry(AT_FDCWD, path, status.st_dev, error);
+        if (is_root)
+                removal->root = fd;
+        do {
+                removal->moved = is_root ? false : removal->moved;
+                rewinddir(directory);
+                emptied = remove_children(removal, directory, depth + 1, error);
+        } while (emptied && is_root && removal->moved);
+        closedir(directory);
+        return emptied;
+}
+
+static bool remove_entry(Removal *removal, int at, const char *name, unsigned depth,
+                         GError **error) {
+        /* Not by device numbers: a bind mount can have those of the tree. */
+        struct open_how how = {
+                .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
+        };
+
+        if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
+                return true;
+        if (errno != EISDIR)
+                return fail_remove(name, error);
+        autofd fd = open_resolved(at, name, &how);
+        if (fd < 0)
+                return errno == ENOENT || fail_remove(name, error);
+        if (depth >= REMOVE_DEPTH_MAX)
+                return move_up(removal, at, name, error);
+        if (!empty_directory(removal, fd_steal(&fd), depth, error))
+                return false;
+        if (unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+                return true;
+        return fail_remove(name, error);
+}
+
+bool directory_remove(const char *path, GError **error) {
+        g_autofree char *plain = g_strdup(path);
+        Removal removal = { .root = -1 };
+
+        /* "link/" is what the link points to. */
+        for (size_t length = strlen(plain); length > 0 && plain[length - 1] == '/';)
+                plain[--length] = '\0';
+        g_autofree char *folder = g_path_get_dirname(plain), *name = g_path_get_basename(plain);
+        if (!*plain || g_str_equal(name, ".") || g_str_equal(name, "..")) {
+                g_set_error(error, ERROR, ERROR_INVALID, "remove %s: the path has no last name",
+                            path);
+                return false;
+        }
+        autofd at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (at < 0)
+                return errno == ENOENT || fail_remove(path, error);
+        if (remove_entry(&removal, at, name, 0, error))
+                return true;
+        g_prefix_error(error, "%s: ", path);
+        return false;
 }
 
 int open_beneath(int at, const char *name, int flags, int mode, GError **error) {
@@ -212,13 +284,11 @@ int open_beneath(int at, const char *name, int flags, int mode, GError **error) 
                                 : 0,
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
         };
-        long fd = syscall(SYS_openat2, at, name, &how, sizeof how);
+        int fd = open_resolved(at, name, &how);
 
-        if (fd < 0) {
+        if (fd < 0)
                 error_set_errno(error, errno, "open %s", name);
-                return -1;
-        }
-        return (int) fd;
+        return fd;
 }
 
 bool disk_free(const char *path, uint64_t *ret_free, uint64_t *ret_total, GError **error) {

@@ -24,8 +24,11 @@ char *file_read(const char *path, size_t limit, size_t *ret_length, GError **err
 /* Atomically: a temporary beside it, fsync, rename, fsync of the directory. */
 bool file_write(const char *path, const void *data, size_t length, int mode, GError **error);
 bool directory_make(const char *path, int mode, GError **error); /* with parents; exists: fine */
-bool directory_remove(const char *path,
-                      GError **error); /* recursively, never across a mount, never through a link */
+/*
+ * Recursively, however deep, in constant memory; a missing path is fine. Never across a mount, bind mounts included
+ * (ERROR_BUSY; what was removed until then stays so), never through a link: one at path is removed itself.
+ */
+bool directory_remove(const char *path, GError **error);
 /* Opens `name` below the directory `at` (RESOLVE_BENEATH): for names from outside. Returns a
  * descriptor or -1. */
 int open_beneath(int at, const char *name, int flags, int mode, GError **error);

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -112,34 +113,112 @@ static void removing_does_not_follow_links(void) {
         g_assert_false(g_file_test(root, G_FILE_TEST_IS_SYMLINK));
 }
 
-/* In a mount namespace of its own. Exits with 0 when the mount was left alone. */
-static int remove_with_mount(const char *tree, const char *point, const char *file) {
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount("none", point, "tmpfs", 0, NULL) < 0)
-                return 2;
-        int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-        bool removed = directory_remove(tree, NULL);
-        bool kept = access(file, F_OK) == 0;
-        fd_close(fd);
-        umount2(point, MNT_DETACH);
-        return !removed && kept ? 0 : 1;
+static void removing_minds_the_last_name_of_a_path(void) {
+        make("kept");
+        put("kept/file", "x");
+        make("tree");
+        g_autofree char *kept = within("kept"), *link = within("link"), *file = within("kept/file"),
+                        *tree = within("tree");
+        g_autofree char *slashed_link = g_strconcat(link, "/", NULL);
+        g_autofree char *slashed_tree = g_strconcat(tree, "//", NULL);
+        g_autofree char *below_file = g_build_filename(file, "x", NULL);
+        static const char *const nameless[] = { "", "/", "//", ".", "..", "/tmp/..", "/tmp/./" };
+        g_autoptr(GError) error = NULL;
+        g_assert_cmpint(symlink(kept, link), ==, 0);
+        g_assert_true(directory_remove(slashed_link, &error));
+        g_assert_true(directory_remove(slashed_tree, &error));
+        g_assert_no_error(error);
+        g_assert_false(g_file_test(link, G_FILE_TEST_IS_SYMLINK));
+        g_assert_false(g_file_test(tree, G_FILE_TEST_EXISTS));
+        g_assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+        g_assert_false(directory_remove(below_file, &error));
+        for (size_t i = 0; i < G_N_ELEMENTS(nameless); i++) {
+                g_clear_error(&error);
+                g_assert_false(directory_remove(nameless[i], &error));
+                g_assert_error(error, ERROR, ERROR_INVALID);
+        }
 }
 
-static void removing_does_not_cross_mounts(void) {
-        make("tree/point");
-        g_autofree char *tree = within("tree"), *point = within("tree/point"),
-                        *file = within("tree/point/file");
+/* More levels than descriptors. Exits with 0 when the tree went. */
+static int remove_deep(const void *data) {
+        const char *path = data;
+        const struct rlimit few = { 64, 64 };
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        for (int i = 0; i < 1000; i++) {
+                /* A neighbour has the name that moved directories get. */
+                int deeper = mkdirat(fd, ".removing-0", 0700) == 0 && mkdirat(fd, "a", 0700) == 0
+                                     ? openat(fd, "a", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                                     : -1;
+                fd_close(openat(fd, ".removing-0/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+                fd_close(fd);
+                fd = deeper;
+        }
+        fd_close(fd);
+        if (fd < 0 || setrlimit(RLIMIT_NOFILE, &few) < 0)
+                return 2;
+        return directory_remove(path, NULL) && access(path, F_OK) != 0 ? 0 : 1;
+}
+
+/* In a child, because it changes what belongs to the process. Returns what run does, -1: it crashed. */
+static int in_child(int (*run)(const void *data), const void *data) {
         int status;
         pid_t child = fork();
         g_assert_cmpint(child, >=, 0);
         if (child == 0)
-                _exit(remove_with_mount(tree, point, file));
+                _exit(run(data));
         g_assert_cmpint(waitpid(child, &status, 0), ==, child);
-        if (WEXITSTATUS(status) == 2) {
-                g_test_skip("no right to mount");
-                return;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void removing_has_no_depth_limit(void) {
+        make("tree");
+        g_autofree char *tree = within("tree");
+        g_assert_cmpint(in_child(remove_deep, tree), ==, 0);
+}
+
+typedef struct {
+        const char *what;  /* is mounted; "tmpfs": an empty one */
+        const char *point; /* on this */
+        const char *file;  /* that must be there still */
+} Mount;
+
+/* In a mount namespace of its own. Exits with 0 when the mount was left alone and named as the reason. */
+static int remove_with_mount(const void *data) {
+        const Mount *mounted = data;
+        g_autoptr(GError) error = NULL;
+        g_autofree char *tree = within("tree"), *what = within(mounted->what),
+                        *point = within(mounted->point), *file = within(mounted->file);
+        bool bind = !g_str_equal(mounted->what, "tmpfs");
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount(bind ? what : "none", point, bind ? NULL : "tmpfs", bind ? MS_BIND : 0, NULL) < 0)
+                return 2;
+        fd_close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        bool removed = directory_remove(tree, &error);
+        bool kept = access(file, F_OK) == 0;
+        umount2(point, MNT_DETACH);
+        return !removed && kept && error_is(error, ERROR_BUSY) ? 0 : 1;
+}
+
+static void removing_does_not_cross_mounts(void) {
+        static const Mount cases[] = {
+                { "tmpfs", "tree/point", "tree/point/file" },
+                { "kept", "tree/point", "kept/file" }, /* the device is the tree's own */
+                { "kept/file", "tree/file", "kept/file" },
+                { "kept", "tree", "kept/file" },
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                make("tree/point");
+                make("kept");
+                put("tree/file", "x");
+                put("kept/file", "x");
+                int status = in_child(remove_with_mount, &cases[i]);
+                if (status == 2) {
+                        g_test_skip("no right to mount");
+                        return;
+                }
+                g_test_message("%s on %s", cases[i].what, cases[i].point);
+                g_assert_cmpint(status, ==, 0);
         }
-        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
 }
 
 static void names_from_outside_stay_beneath(void) {
@@ -213,6 +292,8 @@ static const struct {
         { "/files/write/nowhere", writing_where_nothing_is_fails },
         { "/files/remove/tree", removing_takes_the_whole_tree },
         { "/files/remove/links", removing_does_not_follow_links },
+        { "/files/remove/names", removing_minds_the_last_name_of_a_path },
+        { "/files/remove/deep", removing_has_no_depth_limit },
         { "/files/remove/mounts", removing_does_not_cross_mounts },
         { "/files/beneath", names_from_outside_stay_beneath },
         { "/files/exactly", a_short_read_is_an_error },
