@@ -91,6 +91,7 @@ static void the_first_value_tells_its_length(void) {
         size_t used, more;
         g_autoptr(Value) first = json_parse_first(text, strlen(text), NULL, &used, &error);
         g_assert_no_error(error);
+        g_assert_true(value_has(first, "a"));
         g_assert_cmpuint(used, ==, 8);
         g_autoptr(Value)
                 second = json_parse_first(text + used, strlen(text + used), NULL, &more, &error);
@@ -113,6 +114,7 @@ static void limits_are_kept(void) {
                 g_autoptr(GError) error = NULL;
                 g_autoptr(Value) value = json_parse(cases[i].text, strlen(cases[i].text),
                                                     &cases[i].limits, &error);
+                g_assert_cmpint(value != NULL, ==, cases[i].valid);
                 if (cases[i].valid)
                         g_assert_no_error(error);
                 else

@@ -289,6 +289,7 @@ static void limits_are_kept(void) {
                 g_autoptr(GError) error = NULL;
                 g_autoptr(Value) value = yaml_parse(cases[i].text, strlen(cases[i].text),
                                                     &cases[i].limits, YAML_DEFAULT, &error);
+                g_assert_cmpint(value != NULL, ==, cases[i].valid);
                 if (cases[i].valid)
                         g_assert_no_error(error);
                 else
