@@ -1,0 +1,114 @@
+#include "web/settings.h"
+
+#include "auth/auth.h"
+#include "base/files.h"
+#include "base/yaml.h"
+
+#include <string.h>
+
+#define DEFAULTS_MAX ((size_t) 1024 * 1024)
+
+/* ---- PostgreSQL ---- */
+
+/* Appends key='value' as libpq quotes; NULL: nothing. */
+static void add_setting(GString *text, const char *key, const char *value) {
+        if (!value)
+                return;
+        g_string_append_printf(text, "%s%s='", text->len ? " " : "", key);
+        for (; *value; value++) {
+                if (*value == '\'' || *value == '\\')
+                        g_string_append_c(text, '\\');
+                g_string_append_c(text, *value);
+        }
+        g_string_append_c(text, '\'');
+}
+
+char *settings_conninfo(const WebOptions *options) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        const char *host = options->postgres_socket ? options->postgres_socket
+                                                    : options->postgres_host;
+        const char *database = options->postgres_database;
+        g_autofree char *port = g_strdup_printf("%" G_GINT64_FORMAT, options->postgres_port);
+        g_autofree char *timeout = g_strdup_printf(
+                "%" G_GINT64_FORMAT, options->postgres_connect_timeout / DURATION_SECOND);
+
+        add_setting(text, "host", host ? host : "127.0.0.1");
+        add_setting(text, "port", port);
+        add_setting(text, "dbname", database ? database : "atc");
+        add_setting(text, "user", options->postgres_user);
+        add_setting(text, "password", options->postgres_password);
+        add_setting(text, "application_name", options->postgres_application_name);
+        add_setting(text, "connect_timeout", timeout);
+        add_setting(text, "sslmode", options->postgres_sslmode);
+        add_setting(text, "sslrootcert", options->postgres_ca_cert);
+        add_setting(text, "sslcert", options->postgres_client_cert);
+        add_setting(text, "sslkey", options->postgres_client_key);
+        return g_string_free(g_steal_pointer(&text), false);
+}
+
+/* ---- placement ---- */
+
+static const char *const strategy_names[] = {
+        [PLACEMENT_VOLUME_LOCALITY] = "volume-locality",
+        [PLACEMENT_RANDOM] = "random",
+        [PLACEMENT_FEWEST_BUILD_CONTAINERS] = "fewest-build-containers",
+        [PLACEMENT_LIMIT_ACTIVE_TASKS] = "limit-active-tasks",
+        [PLACEMENT_LIMIT_ACTIVE_CONTAINERS] = "limit-active-containers",
+        [PLACEMENT_LIMIT_ACTIVE_VOLUMES] = "limit-active-volumes",
+};
+
+static bool strategy_parse(const char *text, PlacementStrategy *ret, GError **error) {
+        for (size_t i = 0; i < G_N_ELEMENTS(strategy_names); i++)
+                if (g_str_equal(strategy_names[i], text)) {
+                        *ret = (PlacementStrategy) i;
+                        return true;
+                }
+        g_set_error(error, ERROR, ERROR_INVALID, "invalid container placement strategy '%s'", text);
+        return false;
+}
+
+bool settings_strategies(const WebOptions *options, PlacementStrategy **ret, size_t *ret_count,
+                         GError **error) {
+        size_t count = options->placement_strategies->len;
+        g_autofree PlacementStrategy *strategies = count ? g_new0(PlacementStrategy, count) : NULL;
+
+        for (size_t i = 0; i < count; i++)
+                if (!strategy_parse(g_ptr_array_index(options->placement_strategies, i),
+                                    &strategies[i], error))
+                        return false;
+        *ret = g_steal_pointer(&strategies);
+        *ret_count = count;
+        return true;
+}
+
+/* ---- the rest ---- */
+
+bool settings_type_defaults(const WebOptions *options, Value **ret, GError **error) {
+        const char *path = options->base_resource_type_defaults;
+        size_t length;
+
+        *ret = NULL;
+        if (!path)
+                return true;
+        g_autofree char *text = file_read(path, DEFAULTS_MAX, &length, error);
+        g_autoptr(Value) value = text ? yaml_parse(text, length, NULL, 0, error) : NULL;
+        if (!value)
+                return false;
+        if (value_kind(value) != VALUE_MAP) {
+                g_set_error(error, ERROR, ERROR_INVALID,
+                            "%s: base resource type defaults must be a map of types", path);
+                return false;
+        }
+        *ret = g_steal_pointer(&value);
+        return true;
+}
+
+Value *settings_main_team(const WebOptions *options, GError **error) {
+        g_autoptr(Value) auth = team_auth_from_local_users(options->main_team_local_users);
+
+        if (!team_auth_validate(auth, error)) {
+                g_prefix_error(error, "default team auth not configured: ");
+                return NULL;
+        }
+        return g_steal_pointer(&auth);
+}

@@ -1,0 +1,19 @@
+/* From what the command line says to what the parts want. Internal to web. */
+#pragma once
+
+#include "pool/pool.h"
+#include "steps/run.h"
+#include "web/options.h"
+
+/* libpq's connection string. Returns new. */
+char *settings_conninfo(const WebOptions *options);
+
+/* Which strategies place containers. *ret is new, NULL for the standard one. */
+bool settings_strategies(const WebOptions *options, PlacementStrategy **ret, size_t *ret_count,
+                         GError **error);
+
+/* The file of --base-resource-type-defaults. *ret is new; NULL without the option. */
+bool settings_type_defaults(const WebOptions *options, Value **ret, GError **error);
+
+/* Users who own the main team. Fails with upstream's text when there are none. Returns new. */
+Value *settings_main_team(const WebOptions *options, GError **error);
