@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import harness
+import house
 
 
 def pytest_configure(config):
@@ -19,6 +20,19 @@ def containers():
     why = harness.missing()
     if why:
         pytest.skip(why)
+
+
+@pytest.fixture
+def place(tmp_path_factory):
+    """A folder for a house.House, that containers, which run as others, may enter."""
+    why = house.missing()
+    if why:
+        pytest.skip(why)
+    directory = tmp_path_factory.mktemp("house")
+    for folder in [directory, *directory.parents]:
+        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    return directory
 
 
 @pytest.fixture(scope="module")
