@@ -120,6 +120,6 @@ void list_volumes(ApiCall *call) {
         }
         Value *list = value_list();
         for (size_t i = 0; i < volumes->len; i++)
-                value_list_add(list, present_volume(g_ptr_array_index(volumes, i)));
+                value_list_add(list, present_volume(call->store, g_ptr_array_index(volumes, i)));
         call_answer(call, 200, list);
 }

@@ -320,7 +320,34 @@ Value *present_container(const Container *container) {
         return map;
 }
 
-Value *present_volume(const Volume *volume) {
+/* A base type as this worker has it. */
+static Value *present_base_type(Store *store, const char *worker_name, const char *name) {
+        g_autoptr(Worker) worker = worker_find(store, worker_name, NULL);
+        const WorkerResourceType *type = worker ? worker_resource_type(worker, name) : NULL;
+        Value *map = value_map();
+
+        value_map_set_string(map, "name", name);
+        value_map_set_string(map, "version", type ? type->version : "");
+        return map;
+}
+
+/* What a resource cache is of: null when it is gone meanwhile. */
+static Value *present_cache(Store *store, const Volume *volume) {
+        g_autoptr(ResourceCache) cache = resource_cache_get(store, volume->resource_cache_id, NULL);
+        g_autofree char *base = cache ? resource_config_base_type(store, cache->resource_config_id,
+                                                                  NULL)
+                                      : NULL;
+
+        if (!base)
+                return value_null();
+        Value *map = value_map();
+        value_map_set(map, "resource_type", value_null());
+        value_map_set(map, "base_resource_type", present_base_type(store, volume->worker, base));
+        value_map_set(map, "version", value_sorted(cache->version));
+        return map;
+}
+
+Value *present_volume(Store *store, const Volume *volume) {
         Value *map = value_map();
 
         value_map_set_string(map, "id", volume->handle);
@@ -331,8 +358,12 @@ Value *present_volume(const Volume *volume) {
         value_map_set_string(map, "path", volume->path ? volume->path : "");
         value_map_set_string(map, "parent_handle",
                              volume->parent_handle ? volume->parent_handle : "");
-        value_map_set(map, "resource_type", value_null());
-        value_map_set(map, "base_resource_type", value_null());
+        value_map_set(map, "resource_type",
+                      volume->resource_cache_id ? present_cache(store, volume) : value_null());
+        value_map_set(map, "base_resource_type",
+                      volume->base_resource_type
+                              ? present_base_type(store, volume->worker, volume->base_resource_type)
+                              : value_null());
         value_map_set_int(map, "pipeline_id", 0);
         value_map_set_string(map, "pipeline_name", "");
         value_map_set(map, "pipeline_instance_vars", value_null());

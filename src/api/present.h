@@ -14,5 +14,5 @@ Value *present_resource(Store *store, const Resource *resource);
 Value *present_version(const Version *version, bool with_metadata);
 Value *present_worker(const Worker *worker);
 Value *present_container(const Container *container);
-Value *present_volume(const Volume *volume);
+Value *present_volume(Store *store, const Volume *volume);
 Value *present_artifact(const WorkerArtifact *artifact);

@@ -46,6 +46,7 @@ void set_team(ApiCall *call) {
                 call_failed(call, error);
                 return;
         }
+        auth_forget_teams(call->api->spec.auth);
         Value *answer = created ? call_identifier_answer("team", name) : value_map();
         value_map_set(answer, "team", present_team(team));
         call_answer(call, created ? 201 : 200, answer);
@@ -62,9 +63,10 @@ void rename_team(ApiCall *call) {
                 g_autoptr(GPtrArray) errors = g_ptr_array_new();
                 g_ptr_array_add(errors, "team: identifier cannot be an empty string");
                 call_errors(call, 400, errors);
-        } else if (team_rename(call->store, call->team->id, name, &error))
+        } else if (team_rename(call->store, call->team->id, name, &error)) {
+                auth_forget_teams(call->api->spec.auth);
                 call_answer(call, 200, call_identifier_answer("team", name));
-        else
+        } else
                 call_failed(call, error);
 }
 
@@ -73,9 +75,10 @@ void destroy_team(ApiCall *call) {
 
         if (!call_team(call))
                 return;
-        if (team_delete(call->store, call->team->id, &error))
+        if (team_delete(call->store, call->team->id, &error)) {
+                auth_forget_teams(call->api->spec.auth);
                 call_empty(call, 204);
-        else if (error_is(error, ERROR_DENIED))
+        } else if (error_is(error, ERROR_DENIED))
                 call_empty(call, 403);
         else
                 call_failed(call, error);
