@@ -39,6 +39,13 @@ static const Case scalars[] = {
         { "1e21", "1e+21" },
         { "1e+400", "\"1e+400\"" },
         { ".5", "0.5" },
+        { ".5_0", "0.5" },
+        { ".5e1_0", "5000000000" },
+        { ".5__0", "\".5__0\"" },
+        { ".5_", "\".5_\"" },
+        { "._5", "\"._5\"" },
+        { "._", "\"._\"" },
+        { "1__0_", "10" },
         { "5.", "5" },
         { "1:30", "\"1:30\"" },
         { "2001-01-01", "\"2001-01-01\"" },
@@ -89,6 +96,9 @@ static const Case broken[] = {
         { "<<: 1", "yaml: map merge requires map or sequence of maps as the value" },
         { "<<: [1]", "yaml: map merge requires map or sequence of maps as the value" },
         { "? {a: 1}\n: b", "yaml: invalid map key: map[interface {}]interface {}{\"a\":1}" },
+        { "? [~, {~: x}]\n: b",
+          "yaml: invalid map key: []interface {}{interface {}(nil), map[interface {}]interface "
+          "{}{interface {}(nil):\"x\"}}" },
         { "? [x]\n: b", "yaml: invalid map key: []interface {}{\"x\"}" },
         { "~: x", "unsupported map key of type: %!s(<nil>), key: <nil>, value: \"x\"" },
         { "18446744073709551615: b",
@@ -209,6 +219,7 @@ static void strict_reading_refuses_keys_set_twice(void) {
                                                                            repeated[i].expect, NULL)
                                                              : NULL;
                 g_assert_cmpstr(error ? error->message : NULL, ==, expect);
+                g_assert_cmpint(value != NULL, ==, expect == NULL);
         }
 }
 
