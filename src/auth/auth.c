@@ -8,17 +8,21 @@ static void free_user(void *user) {
         local_user_free(user);
 }
 
-/* Runs on the notifier's thread. */
-static void forget_teams(NotifyKind kind, int64_t id, void *data) {
-        Auth *auth = data;
-
+void auth_forget_teams(Auth *auth) {
         MUTEX_SCOPE(&auth->mutex);
         g_clear_pointer(&auth->teams, g_ptr_array_unref);
+        auth->changes++;
+}
+
+/* Runs on the notifier's thread. */
+static void forget_teams(NotifyKind kind, int64_t id, void *data) {
+        auth_forget_teams(data);
 }
 
 GPtrArray *auth_teams(Auth *auth, GError **error) {
         mutex_lock(&auth->mutex);
         GPtrArray *teams = auth->teams ? g_ptr_array_ref(auth->teams) : NULL;
+        uint64_t changes = auth->changes;
         mutex_unlock(&auth->mutex);
         if (teams)
                 return teams;
@@ -26,8 +30,9 @@ GPtrArray *auth_teams(Auth *auth, GError **error) {
         teams = team_list(auth->store, error);
         if (!teams)
                 return NULL;
+        /* What changed while we read may not be in what we read. */
         MUTEX_SCOPE(&auth->mutex);
-        if (!auth->teams)
+        if (!auth->teams && auth->changes == changes)
                 auth->teams = g_ptr_array_ref(teams);
         return teams;
 }

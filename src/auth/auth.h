@@ -77,6 +77,9 @@ const char *access_display_name(const Access *access);
 
 /* ---- team auth ---- */
 
+/* Who changed a team calls this, so that its next request sees it; others hear of it by notification. */
+void auth_forget_teams(Auth *auth);
+
 /* ERROR_INVALID with upstream's texts. */
 bool team_auth_validate(const Value *auth, GError **error);
 /* {"owner":{"users":["local:a"],"groups":[]}} from --main-team-local-user. Returns new. */

@@ -23,13 +23,15 @@ struct Auth {
         Mutex mutex;
         Key *key;         /* made when the first token is */
         GPtrArray *teams; /* Team; NULL: to be loaded. Replaced, never changed */
+        uint64_t changes; /* how often they were forgotten */
         uint64_t watch;
 };
 
 /* Teams as of now. Returns new (a reference). */
 GPtrArray *auth_teams(Auth *auth, GError **error);
-/* The user that name and password are, or NULL. */
-const LocalUser *auth_check_password(Auth *auth, const char *name, const char *password);
+/* The user that name and password are, or NULL; *ret_refusal is then why it cannot be known, NULL: they are wrong. */
+const LocalUser *auth_check_password(Auth *auth, const char *name, const char *password,
+                                     const char **ret_refusal);
 bool local_user_parse(Auth *auth, const char *text, GError **error);
 void local_user_free(LocalUser *user);
 

@@ -159,8 +159,12 @@ static bool grant_password(Auth *auth, const AuthGrant *grant, int *ret_status, 
         if (!has_scope(grant->scope, "openid"))
                 return refuse(400, "invalid_request", "Missing required scope(s) [\"openid\"].",
                               ret_status, ret_body);
+        const char *refusal;
         const LocalUser *user = auth_check_password(auth, grant->username ? grant->username : "",
-                                                    grant->password ? grant->password : "");
+                                                    grant->password ? grant->password : "",
+                                                    &refusal);
+        if (refusal)
+                return refuse(400, "invalid_request", refusal, ret_status, ret_body);
         if (!user)
                 return refuse(401, "access_denied", "Invalid username or password", ret_status,
                               ret_body);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* bcrypt costs outside these make every login fail, as upstream's do. */
+/* bcrypt costs outside these make every login an error, as upstream's do. */
 #define COST_MIN 10
 #define COST_MAX 16
 
@@ -18,7 +18,7 @@ void local_user_free(LocalUser *user) {
 
 static bool is_bcrypt(const char *text) {
         return strlen(text) == 60 && text[0] == '$' && text[1] == '2' && strchr("aby", text[2]) &&
-               text[3] == '$';
+               text[3] == '$' && g_ascii_isdigit(text[4]) && g_ascii_isdigit(text[5]);
 }
 
 /* Passwords given plainly are in our memory and command line anyway; a salted digest spares the start a bcrypt. */
@@ -54,21 +54,36 @@ bool local_user_parse(Auth *auth, const char *text, GError **error) {
 static bool matches(Auth *auth, const LocalUser *user, const char *password) {
         uint8_t given[32];
 
-        if (!user->hash) {
-                digest(auth, password, given);
-                return crypto_equal(given, user->digest, sizeof given);
-        }
-        int cost = (user->hash[4] - '0') * 10 + (user->hash[5] - '0');
-        return cost >= COST_MIN && cost <= COST_MAX && crypto_bcrypt_check(password, user->hash);
+        if (user->hash)
+                return crypto_bcrypt_check(password, user->hash);
+        digest(auth, password, given);
+        return crypto_equal(given, user->digest, sizeof given);
 }
 
-const LocalUser *auth_check_password(Auth *auth, const char *name, const char *password) {
+static bool is_affordable(const LocalUser *user) {
+        if (!user->hash)
+                return true;
+        int cost = (user->hash[4] - '0') * 10 + (user->hash[5] - '0');
+        return cost >= COST_MIN && cost <= COST_MAX;
+}
+
+const LocalUser *auth_check_password(Auth *auth, const char *name, const char *password,
+                                     const char **ret_refusal) {
         g_autofree char *lower = g_utf8_strdown(name, -1);
+
+        *ret_refusal = NULL;
+        if (auth->users->len == 0)
+                *ret_refusal = "Requested connector does not exist.";
 
         for (size_t i = 0; i < auth->users->len; i++) {
                 const LocalUser *user = g_ptr_array_index(auth->users, i);
-                if (g_str_equal(user->lower, lower))
-                        return matches(auth, user, password) ? user : NULL;
+                if (!g_str_equal(user->lower, lower))
+                        continue;
+                if (!is_affordable(user))
+                        *ret_refusal = "Could not login user";
+                else if (matches(auth, user, password))
+                        return user;
+                return NULL;
         }
         return NULL;
 }
