@@ -478,6 +478,17 @@ static void describe_scalar(GString *text, const YamlNode *node) {
         g_string_append(text, number);
 }
 
+/* Inside another value Go tells the type of nil. */
+static void describe_item(GString *text, YamlNode *node, const char *maps) {
+        size_t start = text->len;
+
+        yaml_node_describe(text, node, maps);
+        if (g_str_equal(text->str + start, "<nil>")) {
+                g_string_truncate(text, start);
+                g_string_append(text, "interface {}(nil)");
+        }
+}
+
 void yaml_node_describe(GString *text, YamlNode *node, const char *maps) {
         bool mapping = node->kind == NODE_MAPPING;
 
@@ -499,7 +510,7 @@ void yaml_node_describe(GString *text, YamlNode *node, const char *maps) {
         for (size_t i = 0; i < node->children->len; i++) {
                 if (i > 0)
                         g_string_append(text, mapping && i % 2 ? ":" : ", ");
-                yaml_node_describe(text, node->children->pdata[i], maps);
+                describe_item(text, node->children->pdata[i], maps);
         }
         g_string_append_c(text, '}');
 }

@@ -227,6 +227,14 @@ static char *without_underscores(const char *text) {
         return plain;
 }
 
+/* Behind a leading point they may only stand between digits. */
+static bool underscores_separate(const char *text) {
+        for (const char *cursor = text; *cursor; cursor++)
+                if (*cursor == '_' && (!g_ascii_isdigit(cursor[-1]) || !g_ascii_isdigit(cursor[1])))
+                        return false;
+        return true;
+}
+
 Scalar scalar_resolve(const char *text, size_t length, bool timestamps) {
         const Scalar string = { .kind = SCALAR_STRING };
         Scalar scalar;
@@ -235,13 +243,13 @@ Scalar scalar_resolve(const char *text, size_t length, bool timestamps) {
                 return string;
         if (find_word(text, &scalar))
                 return scalar;
-        if (*text == '.')
-                return read_float(text, &scalar) ? scalar : string;
-        if (!g_ascii_isdigit(*text) && *text != '-' && *text != '+')
+        if (!g_ascii_isdigit(*text) && !strchr("-+.", *text))
                 return string;
         if (timestamps && is_timestamp(text))
                 return (Scalar){ .kind = SCALAR_TIMESTAMP };
         g_autofree char *plain = without_underscores(text);
+        if (*text == '.')
+                return underscores_separate(text) && read_float(plain, &scalar) ? scalar : string;
         return read_integer(plain, &scalar) || read_float(plain, &scalar) ? scalar : string;
 }
 
