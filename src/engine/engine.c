@@ -27,6 +27,7 @@ struct Engine {
         Mutex mutex;
         Condition ended;
         GHashTable *running; /* build id → Running */
+        size_t threads;      /* of builds: they end a moment after their build does */
         EngineStats stats;
 };
 
@@ -179,10 +180,13 @@ static void build_thread(void *data) {
         g_hash_table_remove(engine->running, &running->lease.build_id);
         engine->stats.running = g_hash_table_size(engine->running);
         running_free(running);
-        condition_broadcast(&engine->ended);
-        mutex_unlock(&engine->mutex); /* the engine may be gone from here on */
+        mutex_unlock(&engine->mutex);
         if (was_full)
                 notify_send(store, NOTIFY_BUILD_STARTED, 0, NULL);
+
+        MUTEX_SCOPE(&engine->mutex); /* engine and store may be gone after this */
+        engine->threads--;
+        condition_broadcast(&engine->ended);
 }
 
 /* ---- taking builds up ---- */
@@ -217,6 +221,7 @@ static void take_up(Engine *engine, int64_t build_id) {
         g_hash_table_replace(engine->running, &running->lease.build_id, running);
         engine->stats.running = g_hash_table_size(engine->running);
         engine->stats.started++;
+        engine->threads++;
         mutex_unlock(&engine->mutex);
         thread_detached("build", build_thread, running);
 }
@@ -374,10 +379,10 @@ void engine_free(Engine *engine, Duration grace) {
 
         Duration deadline = clock_monotonic() + grace;
         mutex_lock(&engine->mutex);
-        while (g_hash_table_size(engine->running) > 0 &&
+        while (engine->threads > 0 &&
                condition_wait_until(&engine->ended, &engine->mutex, deadline))
                 ;
-        bool empty = g_hash_table_size(engine->running) == 0;
+        bool empty = engine->threads == 0;
         mutex_unlock(&engine->mutex);
         if (!empty) {
                 /* Threads still use it: the process ends, their leases run out. */
