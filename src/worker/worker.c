@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SECCOMP_MAX ((size_t) 4 * 1024 * 1024)
@@ -343,6 +345,14 @@ static void stop(Worker *worker) {
         g_free(worker->work_directory);
 }
 
+/* Containers share the worker's session keyring: an empty one of its own, not that of whoever started it. */
+static bool leave_keyring(GError **error) {
+        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 || errno == ENOSYS)
+                return true;
+        error_set_errno(error, errno, "make a session keyring");
+        return false;
+}
+
 bool worker_run(const WorkerOptions *options, Cancel *cancel, GError **error) {
         if (geteuid() != 0) {
                 g_set_error(error, ERROR, ERROR_DENIED, "worker must be run as root");
@@ -353,7 +363,8 @@ bool worker_run(const WorkerOptions *options, Cancel *cancel, GError **error) {
                           .lock = -1,
                           .changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
         raise_file_limit();
-        bool started = lock_directory(&worker, error) && open_parts(&worker, error);
+        bool started = leave_keyring(error) && lock_directory(&worker, error) &&
+                       open_parts(&worker, error);
         if (started) {
                 say_found(&worker);
                 started = start_all(&worker, error);

@@ -149,6 +149,7 @@ bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int l
                  Cancel *cancel, pid_t *ret_pid, GError **error) {
         g_autofree char *log_path = g_build_filename(bundle, "runtime.log", NULL);
         g_autofree char *pid_path = g_build_filename(bundle, "init.pid", NULL);
+        /* A keyring each would exhaust the 200 keys of the one user whom all containers are outside. */
         const char *argv[] = { runtime->program,
                                "--root",
                                runtime->state,
@@ -158,6 +159,7 @@ bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int l
                                "json",
                                "run",
                                "--detach",
+                               "--no-new-keyring",
                                "--bundle",
                                bundle,
                                "--preserve-fds",
