@@ -180,9 +180,13 @@ class Api:
         """The answer's JSON. Not tried again: what a lost answer did is unknown."""
         request = urllib.request.Request(self.house.url + "/api/v1" + path, body,
                                          {"Authorization": "Bearer " + self.token, **headers}, method=method)
-        with urllib.request.urlopen(request, timeout=harness.PATIENCE) as answer:
-            text = answer.read()
-            return json.loads(text) if text else None
+        try:
+            with urllib.request.urlopen(request, timeout=harness.PATIENCE) as answer:
+                text = answer.read()
+                return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            error.msg += f": {method} {path}: {error.read().decode(errors='replace')[:2000]}"
+            raise
 
     def get(self, path):
         """Reading may be tried as often as it takes."""

@@ -3,6 +3,7 @@
 Each job runs once and writes lines of its own, so that every byte of every log is known beforehand.
 """
 
+import http.client
 import threading
 
 from house import Api, Watcher
@@ -22,10 +23,10 @@ def output_of(job, task, count):
 class Load:
     """Jobs 0…count-1 of one pipeline. Every twentieth fails on purpose, from `first_failing` on."""
 
-    def __init__(self, house, name, count, *, blocks=1, block=100, pause="0", recorder=None, put=None, first_failing=7):
+    def __init__(self, house, name, count, *, blocks=1, block=100, pause="0", recorder=None, put=None, first=None, first_failing=7):
         self.house, self.name, self.count = house, name, count
         self.blocks, self.block, self.pause = blocks, block, pause
-        self.recorder, self.put, self.first_failing = recorder, put, first_failing
+        self.recorder, self.put, self.first, self.first_failing = recorder, put, first, first_failing
         self.api = Api(house).login()
 
     def fails(self, job):
@@ -33,7 +34,7 @@ class Load:
 
     def task(self, job, task):
         """Posts its side effect once, prints numbered lines in blocks, leaves an output."""
-        post = f"wget -q -O /dev/null --post-data 'job {job} {task}' {self.recorder.url}; " if self.recorder else ""
+        post = f"wget -q -O /dev/null --post-data '{self.name} job {job} {task}' {self.recorder.url}; " if self.recorder else ""
         script = (
             f"echo from {task}.; {post}"
             f"b=0; while [ $b -lt {self.blocks} ]; do "
@@ -55,7 +56,10 @@ class Load:
         resources = [{"name": name, "type": "mock",
                       "source": {"initial_version": f"{name}-1", "create_files": {"name": name}}}
                      for name in ("first", "second")]
-        resources.append({"name": "sink", "type": "mock", "source": {"no_initial_version": True}})
+        if self.first:
+            resources[0] = {"name": "first", **self.first}
+        if not self.put:
+            resources.append({"name": "sink", "type": "mock", "source": {"no_initial_version": True}})
         jobs = []
         for job in range(self.count):
             put = self.put(job) if self.put else {"put": "sink", "params": {"file": "left-out/version"}}
@@ -70,9 +74,19 @@ class Load:
         self.api.set_pipeline(self.name, config)
         return self
 
+    def trigger(self, job):
+        """The build's number, also when the answer that named it was lost."""
+        while True:
+            try:
+                return self.api.trigger(self.name, f"job-{job}")
+            except (OSError, http.client.HTTPException):
+                builds = self.api.builds(self.name, f"job-{job}")
+                if builds:
+                    return builds[0]["id"]
+
     def start(self, job):
         """Triggers the job; a watcher that follows its build."""
-        return Watcher(self.api, self.api.trigger(self.name, f"job-{job}"))
+        return Watcher(self.api, self.trigger(job))
 
     def expected(self, job, task):
         return output_of(job, task, self.blocks * self.block)
