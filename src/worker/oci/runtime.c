@@ -150,24 +150,15 @@ bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int l
         g_autofree char *log_path = g_build_filename(bundle, "runtime.log", NULL);
         g_autofree char *pid_path = g_build_filename(bundle, "init.pid", NULL);
         /* A keyring each would exhaust the 200 keys of the one user whom all containers are outside. */
-        const char *argv[] = { runtime->program,
-                               "--root",
-                               runtime->state,
-                               "--log",
-                               log_path,
-                               "--log-format",
-                               "json",
-                               "run",
-                               "--detach",
-                               "--no-new-keyring",
-                               "--bundle",
-                               bundle,
-                               "--preserve-fds",
-                               "1",
-                               "--pid-file",
-                               pid_path,
-                               handle,
-                               NULL };
+        const char *argv[] = { runtime->program, "--root",
+                               runtime->state,   "--log",
+                               log_path,         "--log-format",
+                               "json",           "run",
+                               "--detach",       "--no-new-keyring",
+                               "--bundle",       bundle,
+                               "--preserve-fds", "1",
+                               "--pid-file",     pid_path,
+                               handle,           NULL };
         /* Not pipes: process 1 inherits them, and a pipe would never end. */
         g_autofree char *said_path = g_build_filename(bundle, "runtime.err", NULL);
         autofd said = open(said_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
