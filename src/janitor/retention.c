@@ -44,7 +44,7 @@ void retention_select(const Retention *retention, const GPtrArray *builds, Time 
 
         for (size_t i = builds->len; i > 0; i--) {
                 const Build *build = g_ptr_array_index(builds, i - 1);
-                bool protect = build->status == BUILD_SUCCEEDED &&
+                bool protect = retention->builds > 0 && build->status == BUILD_SUCCEEDED &&
                                succeeded < retention->minimum_succeeded;
                 bool stays = !build->completed || protect ||
                              (retention->builds > 0 && kept < retention->builds) ||
@@ -72,6 +72,24 @@ void retention_select(const Retention *retention, const GPtrArray *builds, Time 
         *ret_first = first;
 }
 
+/* All of a job that may have a log, ascending: the newest stay, so all must be known. */
+static GPtrArray *list_builds(const JanitorSpec *spec, const Job *job, GError **error) {
+        g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) build_free);
+        int64_t from = job->first_logged_build_id;
+
+        for (size_t got = PAGE; got == PAGE;) {
+                g_autoptr(GPtrArray)
+                        page = build_list_completed(spec->store, job->id, from, PAGE, error);
+                if (!page)
+                        return NULL;
+                got = page->len;
+                if (got > 0)
+                        from = ((const Build *) g_ptr_array_index(page, got - 1))->id + 1;
+                g_ptr_array_extend_and_steal(all, g_steal_pointer(&page));
+        }
+        return g_steal_pointer(&all);
+}
+
 static bool reap_job(const JanitorSpec *spec, const Job *job, GError **error) {
         g_autoptr(Value) config = job_config(spec->store, job->id, error);
         if (!config)
@@ -83,8 +101,7 @@ static bool reap_job(const JanitorSpec *spec, const Job *job, GError **error) {
 
         if (retention.builds == 0 && retention.days == 0)
                 return true;
-        g_autoptr(GPtrArray) builds = build_list_completed(spec->store, job->id,
-                                                           job->first_logged_build_id, PAGE, error);
+        g_autoptr(GPtrArray) builds = list_builds(spec, job, error);
         if (!builds)
                 return false;
         retention_select(&retention, builds, now, &ids, &first);
