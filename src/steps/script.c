@@ -218,8 +218,15 @@ Value *script_versions(const ScriptResult *result, GError **error) {
                             "json: cannot unmarshal into Go value of type []atc.Version");
                 return NULL;
         }
-        for (size_t i = 0; i < value_length(list); i++)
-                if (!check_version(value_at(list, i), "of type atc.Version", error))
+        for (size_t i = 0; i < value_length(list); i++) {
+                const Value *version = value_at(list, i);
+                if (!value_is(version, VALUE_MAP)) {
+                        g_set_error(error, ERROR, ERROR_PROTOCOL,
+                                    "json: cannot unmarshal into Go value of type atc.Version");
                         return NULL;
+                }
+                if (!check_version(version, "of type atc.Version", error))
+                        return NULL;
+        }
         return g_steal_pointer(&list);
 }
