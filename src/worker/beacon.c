@@ -238,6 +238,11 @@ void beacon_poke(Beacon *beacon) {
         (void) !write(beacon->poked, &one, sizeof(one));
 }
 
+void beacon_containers_changed(Beacon *beacon) {
+        beacon_poke(beacon);
+        sweeper_poke(beacon->sweeper);
+}
+
 void beacon_drain(Beacon *beacon, BeaconDrain kind) {
         {
                 MUTEX_SCOPE(&beacon->lock);

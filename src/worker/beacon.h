@@ -27,6 +27,8 @@ typedef struct {
 Beacon *beacon_start(const BeaconSpec *spec);
 /* Something changed: tell the web node soon (at most once a second). */
 void beacon_poke(Beacon *beacon);
+/* Containers came or went: that, and a sweep when there are many. */
+void beacon_containers_changed(Beacon *beacon);
 
 typedef enum { BEACON_LAND, BEACON_RETIRE } BeaconDrain;
 /* Asks the web node to give this worker nothing new; the beacon ends when that is done. */

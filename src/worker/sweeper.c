@@ -1,11 +1,19 @@
 #include "worker/sweeper.h"
 
+#include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "http/url.h"
 
+#include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+/* Short builds leave more than a worker may have long before the interval is over: from so many
+ * containers on, a new one is reason to sweep, but not more often than this. */
+#define CROWD 32
+#define PAUSE_MIN DURATION_SECOND
 #define INTERVAL (30 * DURATION_SECOND)
 #define CONTAINERS_AT_ONCE 5
 #define VOLUMES_AT_ONCE 3
@@ -19,6 +27,7 @@ struct Sweeper {
         int64_t containers_at_once, volumes_at_once;
         Cancel *cancel;
         Thread *thread;
+        int crowded; /* eventfd */
 };
 
 /* What containers and volumes have in common here. */
@@ -141,9 +150,22 @@ static void sweep(Sweeper *sweeper, const Kind *kind, size_t at_once) {
                 log_error("sweeper", "sweep-failed", failure, "kind", kind->name);
 }
 
+/* Until the interval is over or it is crowded. Returns false when it is to end. */
+static bool wait_for_turn(Sweeper *sweeper) {
+        Duration regular = clock_monotonic() + sweeper->interval;
+        g_autoptr(GError) error = NULL;
+        uint64_t count;
+        if (!cancel_sleep(sweeper->cancel, MIN(sweeper->interval, PAUSE_MIN), NULL))
+                return false;
+        if (!cancel_poll(sweeper->cancel, sweeper->crowded, POLLIN, regular, &error))
+                return error_is(error, ERROR_TIMEOUT);
+        (void) !read(sweeper->crowded, &count, sizeof(count));
+        return true;
+}
+
 static void sweeper_run(void *data) {
         Sweeper *sweeper = data;
-        while (cancel_sleep(sweeper->cancel, sweeper->interval, NULL)) {
+        while (wait_for_turn(sweeper)) {
                 g_autoptr(GError) error = NULL;
                 sweep(sweeper, &kinds[0], (size_t) sweeper->containers_at_once);
                 sweep(sweeper, &kinds[1], (size_t) sweeper->volumes_at_once);
@@ -163,8 +185,16 @@ Sweeper *sweeper_start(const SweeperSpec *spec) {
                                                                : CONTAINERS_AT_ONCE;
         sweeper->volumes_at_once = spec->volumes_at_once ? spec->volumes_at_once : VOLUMES_AT_ONCE;
         sweeper->cancel = cancel_new(NULL);
+        sweeper->crowded = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         sweeper->thread = thread_start("sweeper", sweeper_run, sweeper);
         return sweeper;
+}
+
+void sweeper_poke(Sweeper *sweeper) {
+        g_autoptr(GPtrArray) handles = list_containers(sweeper);
+        uint64_t one = 1;
+        if (handles->len >= CROWD)
+                (void) !write(sweeper->crowded, &one, sizeof(one));
 }
 
 void sweeper_stop(Sweeper *sweeper) {
@@ -173,6 +203,7 @@ void sweeper_stop(Sweeper *sweeper) {
         cancel_fire(sweeper->cancel, CANCEL_SHUTDOWN);
         thread_join(sweeper->thread);
         cancel_free(sweeper->cancel);
+        fd_close(sweeper->crowded);
         g_free(sweeper->worker);
         g_free(sweeper);
 }

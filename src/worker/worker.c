@@ -322,7 +322,7 @@ static void wait_for_end(Worker *worker, Cancel *cancel) {
                         return;
                 if (polls[3].revents && read(worker->changed, &count, sizeof(count)) > 0 &&
                     worker->beacon)
-                        beacon_poke(worker->beacon);
+                        beacon_containers_changed(worker->beacon);
         }
 }
 
