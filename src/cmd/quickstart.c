@@ -1,0 +1,468 @@
+/* weir-quickstart: a web node and one worker, with no settings needed. */
+#include "base/crypto.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "cmd/child_settings.h"
+#include "cmd/supervisor.h"
+#include "web/listen.h"
+#include "web/options.h"
+#include "worker/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WEB_USER "weir"
+#define WEB_USER_ELSE 65532 /* where no such user exists: nobody's, by convention */
+
+#define ADMIN "admin"
+#define ADMIN_PASSWORD_BYTES 12
+#define ADMIN_COST 10
+#define ADMIN_FILE_MAX 256
+
+#define LISTENER_IN_CHILD "3"
+
+typedef struct {
+        WebOptions web; /* its work_dir is ours: the web node's is below it */
+        WorkerOptions worker;
+} Options;
+
+typedef struct {
+        Options options;
+        char *work_directory, *web_directory, *worker_directory, *admin_file;
+        char *programs; /* the directory that this program is in */
+        char *runtime, *url;
+        int lock, listener;
+        uint16_t port;
+        uid_t user;
+        gid_t group;
+        char *admin_hash, *admin_password; /* password only when it is new */
+        LogLevel level;
+        bool said_found;
+        ChildSettings web, worker;
+} Quickstart;
+
+/* ---- options: the web node's, and the worker's with a prefix ---- */
+
+/* Where one process for people differs from a server for many. */
+static const struct {
+        const char *name, *standard, *help;
+} own_standards[] = {
+        { "work-dir", "/var/lib/weir",
+          "Directory of everything: database, logs, containers and volumes." },
+        { "bind-ip", "127.0.0.1", NULL },
+        { "worker-bind-port", "0", NULL },
+        { "worker-baggageclaim-bind-port", "0", NULL },
+        { "worker-healthcheck-bind-ip", "127.0.0.1", NULL },
+        { "worker-healthcheck-bind-port", "0", NULL },
+        { "worker-work-dir", NULL,
+          "Directory in which to place container data; below --work-dir when not given." },
+};
+
+static void set_own_standard(Option *option) {
+        for (size_t i = 0; i < G_N_ELEMENTS(own_standards); i++)
+                if (g_str_equal(own_standards[i].name, option->name)) {
+                        option->standard = own_standards[i].standard;
+                        if (own_standards[i].help)
+                                option->help = own_standards[i].help;
+                }
+}
+
+/* They live as long as the program. */
+static const char *keep(char *text) {
+        return g_intern_string(text);
+}
+
+static void add_options(GArray *all, const Option *options, const char *prefix, size_t offset) {
+        for (; options->name; options++) {
+                Option option = *options;
+                bool ours = g_str_equal(option.name, "web-socket") ||
+                            g_str_equal(option.name, "listener");
+                if (ours)
+                        continue;
+                if (*prefix) {
+                        g_autofree char *name = g_strconcat(prefix, option.name, NULL);
+                        g_autofree char *group = g_strconcat(
+                                "Worker ", option.group ? option.group : "Options", NULL);
+                        option.name = keep(name);
+                        option.group = keep(group);
+                }
+                option.offset += offset;
+                option.required = false;
+                set_own_standard(&option);
+                g_array_append_val(all, option);
+        }
+}
+
+static GArray *make_options(void) {
+        GArray *all = g_array_new(true, true, sizeof(Option));
+        add_options(all, web_options, "", offsetof(Options, web));
+        add_options(all, worker_options, "worker-", offsetof(Options, worker));
+        return all;
+}
+
+/* ---- before anything is touched ---- */
+
+static bool check_root(GError **error) {
+        if (geteuid() == 0)
+                return true;
+        g_set_error(error, ERROR, ERROR_DENIED,
+                    "quickstart must be run as root: its worker makes containers");
+        return false;
+}
+
+static bool find_runtime(Quickstart *quickstart, GError **error) {
+        static const char *const known[] = { "runc", "crun" };
+        const char *named = quickstart->options.worker.oci_runtime;
+
+        for (size_t i = 0; !named && !quickstart->runtime && i < G_N_ELEMENTS(known); i++)
+                quickstart->runtime = g_find_program_in_path(known[i]);
+        if (named)
+                quickstart->runtime = g_find_program_in_path(named);
+        if (quickstart->runtime)
+                return true;
+        if (named)
+                g_set_error(error, ERROR, ERROR_NOT_FOUND, "no OCI runtime found: no program '%s'",
+                            named);
+        else
+                g_set_error(error, ERROR, ERROR_NOT_FOUND,
+                            "no OCI runtime found: install runc or crun, or name one with "
+                            "--worker-oci-runtime");
+        return false;
+}
+
+/* A program that stands beside ours, or where an installation keeps it. Returns new. */
+static char *find_program(const Quickstart *quickstart, const char *name, GError **error) {
+        static const char *const places[] = { ".", "../libexec/weir", "../bin" };
+        for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+                g_autofree char *path = g_build_filename(quickstart->programs, places[i], name,
+                                                         NULL);
+                if (access(path, X_OK) == 0)
+                        return g_canonicalize_filename(path, NULL);
+        }
+        g_set_error(error, ERROR, ERROR_NOT_FOUND,
+                    "the program %s is not installed beside this one", name);
+        return NULL;
+}
+
+/* An installation's folder, or what ./do deps made for the build. */
+static void find_resource_types(Quickstart *quickstart) {
+        static const char *const places[] = { "../lib/weir/resource-types",
+                                              "../share/weir/resource-types",
+                                              "../../../.cache/resource-types" };
+        char **types = &quickstart->options.worker.resource_types;
+        for (size_t i = 0; !*types && i < G_N_ELEMENTS(places); i++) {
+                g_autofree char *path = g_canonicalize_filename(places[i], quickstart->programs);
+                if (g_file_test(path, G_FILE_TEST_IS_DIR))
+                        *types = g_steal_pointer(&path);
+        }
+}
+
+/* The lock is on the directory itself: a second start leaves nothing behind. */
+static bool lock_directory(Quickstart *quickstart, GError **error) {
+        const char *path = quickstart->work_directory;
+        quickstart->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (quickstart->lock < 0) {
+                error_set_errno(error, errno, "work directory %s", path);
+                return false;
+        }
+        if (flock(quickstart->lock, LOCK_EX | LOCK_NB) == 0)
+                return true;
+        g_set_error(error, ERROR, ERROR_BUSY, "work directory %s is in use by another quickstart",
+                    path);
+        return false;
+}
+
+/* The web node's user has no way through a folder that is closed to others. */
+static bool check_way(const Quickstart *quickstart, GError **error) {
+        g_autofree char *path = g_strdup(quickstart->work_directory);
+        struct stat status;
+        for (;;) {
+                if (stat(path, &status) == 0 && status.st_uid != quickstart->user &&
+                    !(status.st_mode & S_IXOTH)) {
+                        g_set_error(error, ERROR, ERROR_DENIED,
+                                    "work directory %s: the web node runs as user %u, who may not "
+                                    "enter %s: chmod o+x %s, or choose another --work-dir",
+                                    quickstart->work_directory, (unsigned) quickstart->user, path,
+                                    path);
+                        return false;
+                }
+                if (g_str_equal(path, "/"))
+                        return true;
+                g_autofree char *child = g_steal_pointer(&path);
+                path = g_path_get_dirname(child);
+        }
+}
+
+/* Whose the database is stays whose it is, whatever users come and go. */
+static void choose_user(Quickstart *quickstart) {
+        struct stat status;
+        const struct passwd *user = getpwnam(WEB_USER);
+        quickstart->user = user ? user->pw_uid : WEB_USER_ELSE;
+        quickstart->group = user ? user->pw_gid : WEB_USER_ELSE;
+        if (stat(quickstart->web_directory, &status) == 0 && status.st_uid != 0) {
+                quickstart->user = status.st_uid;
+                quickstart->group = status.st_gid;
+        }
+}
+
+static void set_paths(Quickstart *quickstart) {
+        Options *options = &quickstart->options;
+        quickstart->work_directory = g_canonicalize_filename(options->web.work_dir, NULL);
+        const char *top = quickstart->work_directory;
+        quickstart->web_directory = g_build_filename(top, "web", NULL);
+        quickstart->worker_directory = options->worker.work_dir
+                                               ? g_canonicalize_filename(options->worker.work_dir,
+                                                                         NULL)
+                                               : g_build_filename(top, "worker", NULL);
+        quickstart->admin_file = g_build_filename(top, "admin", NULL);
+        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+        quickstart->programs = self ? g_path_get_dirname(self) : g_strdup(".");
+}
+
+static bool look_around(Quickstart *quickstart, GError **error) {
+        WebOptions *web = &quickstart->options.web;
+        set_paths(quickstart);
+        choose_user(quickstart);
+        if (!check_root(error) || !find_runtime(quickstart, error))
+                return false;
+        bool exists = access(quickstart->work_directory, F_OK) == 0;
+        if (!check_way(quickstart, error) || (exists && !lock_directory(quickstart, error)))
+                return false;
+        quickstart->listener = listen_open(web->bind_ip, web->bind_port, &quickstart->port, error);
+        if (quickstart->listener < 0)
+                return false;
+        quickstart->url = web->external_url ? g_strdup(web->external_url)
+                                            : listen_url(web->bind_ip, quickstart->port);
+        return true;
+}
+
+/* ---- the work directory ---- */
+
+static bool make_directories(Quickstart *quickstart, GError **error) {
+        if (!directory_make(quickstart->work_directory, 0711, error) ||
+            (quickstart->lock < 0 && !lock_directory(quickstart, error)) ||
+            !directory_make(quickstart->web_directory, 0700, error))
+                return false;
+        if (chown(quickstart->web_directory, quickstart->user, quickstart->group) < 0) {
+                error_set_errno(error, errno, "chown %s", quickstart->web_directory);
+                return false;
+        }
+        return true;
+}
+
+/* With no user given there is one, whose password is said once: only its hash is kept. */
+static bool choose_users(Quickstart *quickstart, GError **error) {
+        WebOptions *web = &quickstart->options.web;
+        g_autoptr(GError) missing = NULL;
+
+        if (web->local_users->len == 0) {
+                quickstart->admin_hash = file_read(quickstart->admin_file, ADMIN_FILE_MAX, NULL,
+                                                   &missing);
+                if (!quickstart->admin_hash && !error_is(missing, ERROR_NOT_FOUND)) {
+                        g_propagate_error(error, g_steal_pointer(&missing));
+                        return false;
+                }
+                if (quickstart->admin_hash) {
+                        g_strstrip(quickstart->admin_hash);
+                } else {
+                        quickstart->admin_password = crypto_random_hex(ADMIN_PASSWORD_BYTES);
+                        quickstart->admin_hash = crypto_bcrypt(quickstart->admin_password,
+                                                               ADMIN_COST);
+                }
+                g_ptr_array_add(web->local_users,
+                                g_strconcat(ADMIN ":", quickstart->admin_hash, NULL));
+        }
+        if (web->main_team_local_users->len == 0)
+                for (guint i = 0; i < web->local_users->len; i++) {
+                        const char *user = g_ptr_array_index(web->local_users, i);
+                        g_ptr_array_add(web->main_team_local_users,
+                                        g_strndup(user, strcspn(user, ":")));
+                }
+        return true;
+}
+
+/* ---- what the children are told ---- */
+
+/* What we wait for stands in lines of this level. */
+static const char *level_for_us(const char *wanted) {
+        return g_str_equal(wanted, "debug") ? "debug" : "info";
+}
+
+static bool tell_web(Quickstart *quickstart, GError **error) {
+        const WebOptions *options = &quickstart->options.web;
+        g_autofree char *program = find_program(quickstart, "weir-web", error);
+        if (!program)
+                return false;
+        quickstart->web = child_settings_new(program);
+        child_settings_add_all(&quickstart->web, web_options, options);
+        child_settings_set(&quickstart->web, "work-dir", quickstart->web_directory);
+        child_settings_set(&quickstart->web, "external-url", quickstart->url);
+        child_settings_set(&quickstart->web, "log-level", level_for_us(options->log_level));
+        g_ptr_array_add(quickstart->web.argv, g_strdup("--listener=" LISTENER_IN_CHILD));
+        child_settings_end(&quickstart->web);
+        return true;
+}
+
+static bool tell_worker(Quickstart *quickstart, GError **error) {
+        const WorkerOptions *options = &quickstart->options.worker;
+        g_autofree char *program = find_program(quickstart, "weir-worker", error);
+        if (!program)
+                return false;
+        g_autofree char *socket = g_build_filename(quickstart->web_directory, "worker.sock", NULL);
+        quickstart->worker = child_settings_new(program);
+        child_settings_add_all(&quickstart->worker, worker_options, options);
+        child_settings_set(&quickstart->worker, "work-dir", quickstart->worker_directory);
+        child_settings_set(&quickstart->worker, "web-socket", socket);
+        child_settings_set(&quickstart->worker, "log-level", level_for_us(options->log_level));
+        child_settings_end(&quickstart->worker);
+        return true;
+}
+
+/* ---- what people are told ---- */
+
+static void say_found(const Quickstart *quickstart, const Value *data) {
+        const char *types = quickstart->options.worker.resource_types;
+        const char *version = value_get_string(data, "oci-runtime-version", "");
+        double free_bytes = g_ascii_strtod(value_get_string(data, "disk-free", "0"), NULL);
+        double total = g_ascii_strtod(value_get_string(data, "disk-total", "0"), NULL);
+        const char *reason = value_get_string(data, "why-not", NULL);
+
+        printf("Weir %s found and chose:\n", WEIR_VERSION);
+        printf("  OCI runtime       %s (%s)\n",
+               value_get_string(data, "oci-runtime", quickstart->runtime), version);
+        printf("  cgroup mode       %s\n", value_get_string(data, "cgroup", "?"));
+        printf("  volume driver     %s\n", value_get_string(data, "volume-driver", "?"));
+        printf("  overlay           %s\n", value_get_string(data, "overlay", "?"));
+        printf("  ID-mapped mounts  %s%s%s%s\n", value_get_string(data, "id-mapped-mounts", "?"),
+               reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
+        printf("  user namespaces   %s\n", value_get_string(data, "user-namespaces", "?"));
+        printf("  network           %s\n", value_get_string(data, "network", "?"));
+        printf("  resource types    %s\n",
+               types ? types : "none found: see --worker-resource-types");
+        printf("  work directory    %s\n", quickstart->work_directory);
+        printf("  disk              %.1f of %.1f GiB free\n", free_bytes / (1 << 30),
+               total / (1 << 30));
+        fflush(stdout);
+}
+
+/* The worker's log line about what it found. */
+static void child_line(const SupervisorChild *child, const char *line, size_t length, void *data) {
+        Quickstart *quickstart = data;
+        if (quickstart->said_found || !g_str_equal(child->name, "worker") ||
+            !memmem(line, length, "\"worker.worker.found\"", strlen("\"worker.worker.found\"")))
+                return;
+        g_autoptr(Value) value = json_parse(line, length, NULL, NULL);
+        const Value *found = value ? value_get(value, "data") : NULL;
+        if (!found)
+                return;
+        quickstart->said_found = true;
+        say_found(quickstart, found);
+}
+
+static bool all_ready(void *data, GError **error) {
+        Quickstart *quickstart = data;
+        const char *hash = quickstart->admin_hash, *password = quickstart->admin_password;
+
+        if (password && !file_write(quickstart->admin_file, hash, strlen(hash), 0600, error))
+                return false;
+        printf("\nWeir is at %s\n", quickstart->url);
+        if (password)
+                printf("  user " ADMIN ", password %s (said only this once)\n", password);
+        else if (hash)
+                printf("  user " ADMIN
+                       ", with the password of the first start (forgotten: remove %s "
+                       "and start again)\n",
+                       quickstart->admin_file);
+        printf("  fly -t weir login -c %s\n\n", quickstart->url);
+        fflush(stdout);
+        log_info("", "ready", "url", quickstart->url);
+        return true;
+}
+
+/* ---- the program ---- */
+
+static bool supervise(Quickstart *quickstart, GError **error) {
+        const Options *options = &quickstart->options;
+        const SupervisorChild children[] = {
+                { .name = "web",
+                  .argv = (const char *const *) quickstart->web.argv->pdata,
+                  .env = (const char *const *) quickstart->web.env->pdata,
+                  .user = quickstart->user,
+                  .group = quickstart->group,
+                  .listener = quickstart->listener,
+                  .ready = "atc.listening",
+                  .quiet = quickstart->level > LOG_INFO },
+                { .name = "worker",
+                  .argv = (const char *const *) quickstart->worker.argv->pdata,
+                  .env = (const char *const *) quickstart->worker.env->pdata,
+                  .listener = -1,
+                  .ready = "worker.beacon.registered",
+                  .quiet = !g_str_equal(level_for_us(options->worker.log_level),
+                                        options->worker.log_level) },
+        };
+        SupervisorSpec spec = { .children = children,
+                                .count = G_N_ELEMENTS(children),
+                                .line = child_line,
+                                .ready = all_ready,
+                                .data = quickstart };
+        return supervisor_run(&spec, error);
+}
+
+static bool run(Quickstart *quickstart, GError **error) {
+        if (!look_around(quickstart, error) || !choose_users(quickstart, error))
+                return false;
+        find_resource_types(quickstart);
+        return tell_web(quickstart, error) && tell_worker(quickstart, error) &&
+               make_directories(quickstart, error) && supervise(quickstart, error);
+}
+
+static void clear(Quickstart *quickstart) {
+        child_settings_clear(&quickstart->web);
+        child_settings_clear(&quickstart->worker);
+        fd_close(quickstart->lock);
+        fd_close(quickstart->listener);
+        g_free(quickstart->work_directory);
+        g_free(quickstart->web_directory);
+        g_free(quickstart->worker_directory);
+        g_free(quickstart->admin_file);
+        g_free(quickstart->programs);
+        g_free(quickstart->runtime);
+        g_free(quickstart->url);
+        g_free(quickstart->admin_hash);
+        g_free(quickstart->admin_password);
+}
+
+int main(int argc, char **argv) {
+        Quickstart quickstart = { .lock = -1, .listener = -1, .level = LOG_INFO };
+        g_autoptr(GArray) options = make_options();
+        g_autoptr(GError) error = NULL;
+        OptionTable table = { .program = "weir quickstart",
+                              .summary = "Run a web node and a worker, without settings.",
+                              .options = (const Option *) (void *) options->data };
+
+        supervisor_block_signals();
+        if (!options_parse(&table, argc, argv, &quickstart.options, NULL, &error)) {
+                bool help = error_is(error, ERROR_EXISTS);
+                g_autofree char *text = help ? options_help(&table) : g_strdup(error->message);
+                fprintf(help ? stdout : stderr, "%s%s\n", help ? "" : "error: ", text);
+                options_clear(&table, &quickstart.options);
+                return help ? EXIT_SUCCESS : EXIT_FAILURE;
+        }
+        log_level_parse(quickstart.options.web.log_level, &quickstart.level, NULL);
+        log_open("quickstart", quickstart.level, STDERR_FILENO);
+
+        bool ran = run(&quickstart, &error);
+        if (error)
+                fprintf(stderr, "error: %s\n", error->message);
+        clear(&quickstart);
+        options_clear(&table, &quickstart.options);
+        return ran ? EXIT_SUCCESS : EXIT_FAILURE;
+}
