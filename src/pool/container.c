@@ -113,11 +113,24 @@ static void fill_mounts(GardenContainerSpec *spec, const Fitting *fitting) {
                 garden_mount_add(spec, certificates->source, certificates->path, false);
 }
 
+static bool destroy(PoolContainer *container, Cancel *cancel, GError **error) {
+        g_autofree char *path = g_strconcat("/containers/", container->row->handle, NULL);
+        WorkerRequest request = garden(container, "DELETE", path);
+        g_autoptr(GError) local = NULL;
+        g_auto(HttpReply) reply = { 0 };
+
+        if (worker_request(&request, cancel, &reply, &local) || error_is(local, ERROR_NOT_FOUND))
+                return true;
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+}
+
 static bool post_container(PoolContainer *container, const Fitting *fitting, const Root *root,
                            Cancel *cancel, GError **error) {
         g_auto(GardenContainerSpec) spec = { 0 };
         WorkerRequest request = garden(container, "POST", "/containers");
         g_autoptr(Value) answer = NULL;
+        g_autoptr(GError) local = NULL;
 
         garden_container_spec_init(&spec);
         spec.handle = g_strdup(container->row->handle);
@@ -133,8 +146,15 @@ static bool post_container(PoolContainer *container, const Fitting *fitting, con
         fill_mounts(&spec, fitting);
         g_autoptr(Value) body = garden_container_spec_value(&spec);
         request.body = body;
-        if (worker_request_json(&request, cancel, &answer, error))
+        if (worker_request_json(&request, cancel, &answer, &local))
                 return true;
+        /* The answer to an earlier try was lost with the worker. Nothing has run in it yet. */
+        bool again = strstr(local->message, "already exists") != NULL;
+        if (again && destroy(container, cancel, error) &&
+            worker_request_json(&request, cancel, &answer, error))
+                return true;
+        if (!again)
+                g_propagate_error(error, g_steal_pointer(&local));
         g_prefix_error(error, "new container: ");
         return false;
 }
