@@ -343,13 +343,23 @@ static bool parse_line(Line *line) {
         return check_required(line) && check_command(line) && check_arguments(line);
 }
 
+/* What stands behind the program's name, and no more than argc says. Returns new; the words are borrowed. */
+static char **words_of(int argc, char **argv) {
+        char **words = g_new0(char *, MAX(argc, 1));
+
+        for (int i = 1; i < argc; i++)
+                words[i - 1] = argv[i];
+        return words;
+}
+
 bool options_parse_scopes(const OptionScope *given, size_t count, int argc, char **argv,
                           GPtrArray **ret_arguments, GError **error) {
         g_autofree Scope *scopes = g_new0(Scope, count);
         g_autoptr(GPtrArray) arguments = g_ptr_array_new_with_free_func(g_free);
+        g_autofree char **words = words_of(argc, argv);
         Line line = { .scopes = scopes,
                       .count = count,
-                      .words = argc > 0 ? argv + 1 : argv,
+                      .words = words,
                       .arguments = arguments,
                       .error = error };
         bool parsed = true;
@@ -390,9 +400,10 @@ bool options_parse_program(const OptionProgram *program, int argc, char **argv, 
                            OptionCall *ret_call, GError **error) {
         const OptionTable table = { .program = program->program, .options = program->options };
         Scope scopes[PROGRAM_SCOPES] = { 0 };
+        g_autofree char **words = words_of(argc, argv);
         Line line = { .scopes = scopes,
                       .count = 1,
-                      .words = argc > 0 ? argv + 1 : argv,
+                      .words = words,
                       .program = program,
                       .call = ret_call,
                       .error = error };
