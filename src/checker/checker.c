@@ -31,6 +31,7 @@ struct Checker {
         Thread *loop;
         Mutex mutex;
         GHashTable *entries; /* resource id → Entry */
+        GHashTable *early;   /* resource ids that were asked for before they were loaded */
         CheckerStats stats;
         Duration next_turn; /* of the rate limit */
         uint64_t buckets;
@@ -83,8 +84,11 @@ static void load_candidates(Checker *checker) {
                 if (old)
                         *entry = *old;
                 update_entry(checker, entry, candidate);
+                entry->requested = entry->requested ||
+                                   g_hash_table_contains(checker->early, &candidate->id);
                 g_hash_table_insert(fresh, &entry->id, entry);
         }
+        g_hash_table_remove_all(checker->early);
         g_hash_table_unref(checker->entries);
         checker->entries = fresh;
 }
@@ -117,8 +121,10 @@ static void note_result(Checker *checker, int64_t id, bool ran, bool succeeded) 
         entry->running = false;
         if (candidate)
                 update_entry(checker, entry, candidate);
-        if (!ran)
+        if (!ran) {
+                entry->started = 0; /* whoever waits for a check still does */
                 entry->not_before = clock_monotonic() + RETRY;
+        }
 }
 
 static void run_work(void *data) {
@@ -167,8 +173,12 @@ static bool take_turn(Checker *checker, Duration now, Duration *next) {
 static bool is_due(Checker *checker, const Entry *entry, Duration now, Duration *next) {
         if (entry->running)
                 return false;
-        if (entry->requested)
+        if (entry->requested && entry->not_before <= now)
                 return true;
+        if (entry->requested) {
+                *next = MIN(*next, entry->not_before);
+                return false;
+        }
         if (entry->interval == 0 || (!entry->triggers && !entry->wanted))
                 return false;
         Duration wait = (entry->due - clock_now()) * 1000;
@@ -207,11 +217,14 @@ static Duration start_due(Checker *checker) {
 
 /* ---- the loop ---- */
 
+/* Returns false when it is not loaded yet: it is remembered until it is. */
 static bool mark_requested(Checker *checker, int64_t resource_id, Time since) {
         MUTEX_SCOPE(&checker->mutex);
         Entry *entry = g_hash_table_lookup(checker->entries, &resource_id);
 
-        if (entry && entry->started < since)
+        if (!entry)
+                g_hash_table_add(checker->early, g_memdup2(&resource_id, sizeof resource_id));
+        else if (entry->started < since)
                 entry->requested = true;
         return entry != NULL;
 }
@@ -222,7 +235,7 @@ static bool heed(Checker *checker, const GArray *topics) {
         for (size_t i = 0; i < topics->len; i++) {
                 const SubscriptionTopic *topic = &g_array_index(topics, SubscriptionTopic, i);
                 if (topic->kind == NOTIFY_CHECK_REQUEST && topic->id)
-                        mark_requested(checker, topic->id, clock_now());
+                        reload = !mark_requested(checker, topic->id, clock_now()) || reload;
                 else if (topic->kind == NOTIFY_WORKERS)
                         forget_pauses(checker);
                 else if (topic->kind == NOTIFY_RESOURCES)
@@ -274,6 +287,7 @@ Checker *checker_new(const CheckerSpec *spec) {
         checker->node = g_strdup(spec->node);
         mutex_init(&checker->mutex);
         checker->entries = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+        checker->early = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
         checker->cancel = cancel_new(NULL);
         checker->subscription = subscription_new(spec->settings->store, topics,
                                                  G_N_ELEMENTS(topics));
@@ -291,15 +305,18 @@ void checker_free(Checker *checker) {
         subscription_free(checker->subscription);
         cancel_free(checker->cancel);
         g_hash_table_unref(checker->entries);
+        g_hash_table_unref(checker->early);
         mutex_destroy(&checker->mutex);
         g_free(checker->node);
         g_free(checker);
 }
 
 void checker_request(Checker *checker, int64_t resource_id, Time since) {
-        mark_requested(checker, resource_id, since);
-        notify_send(checker->spec.settings->store, NOTIFY_CHECKED, 0,
-                    NULL); /* wakes our own loop */
+        bool known = mark_requested(checker, resource_id, since);
+
+        /* Wakes our own loop. */
+        notify_send(checker->spec.settings->store, known ? NOTIFY_CHECKED : NOTIFY_RESOURCES, 0,
+                    NULL);
 }
 
 void checker_stats(Checker *checker, CheckerStats *ret) {
