@@ -196,8 +196,10 @@ static bool parse_globals(Fly *fly, int count, char **argv, bool *ret_version, G
                                     .options = global_options,
                                     .arguments = "<command>" };
         Globals globals = { 0 };
-        bool good = options_parse(&table, count, argv, &globals, NULL, error);
+        g_autofree char **words = g_new0(char *, (size_t) count + 1);
 
+        memcpy(words, argv, (size_t) count * sizeof *words);
+        bool good = options_parse(&table, count, words, &globals, NULL, error);
         *ret_version = globals.version;
         adopt(fly, &globals);
         options_clear(&table, &globals);

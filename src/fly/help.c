@@ -86,6 +86,7 @@ char *fly_help(void) {
                                        commands[i]->name, commands[i]->summary,
                                        *aliases ? " (aliases: " : "", aliases, *aliases ? ")" : "");
         }
+        g_string_append_c(text, '\n');
         return g_string_free(text, FALSE);
 }
 

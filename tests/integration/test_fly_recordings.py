@@ -1,0 +1,178 @@
+"""fly against recordings of the stock client: what it prints, how it exits, what it asks the server, word for word."""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import harness
+
+RECORDED_SERVER = "127.0.0.1:8081"
+RECORDED_VERSION = "0.0.0-dev"
+GOLDEN = os.environ.get("WEIR_GOLDEN")
+
+# Recordings that say nothing about a client replayed on its own.
+UNFIT = {
+    "005-targets": "shows when the recorded token expires",
+    "059-hijack": "needs a WebSocket",
+    "069-builds-since": "asks for a time relative to the recording",
+    "107-active-users": "asks for a time relative to the recording",
+    "108-active-users-json": "asks for a time relative to the recording",
+}
+# What varies in the output by its nature.
+AGE = re.compile(r"\b(?:\d+d|\d+h\d+m|\d+m\d+s|\d+s)\b")
+
+
+class Exchange:
+    """One request and its answer, as the recording has them."""
+
+    def __init__(self, request_line):
+        self.method, self.path, _ = request_line.split(" ")
+        self.request_body, self.status, self.headers, self.body = [], 0, [], []
+
+    def answer(self):
+        text = "\n".join(self.body)
+        # Between two recorded exchanges stands an empty line of the recording's own.
+        return text.removesuffix("\n").encode("utf-8", "surrogateescape")
+
+
+def exchanges_of(path):
+    """Reads a recording: '>' begins the client's lines, '<' the server's, bodies are bare."""
+    exchanges, part = [], "body"
+    for line in path.read_bytes().decode("utf-8", "surrogateescape").split("\n"):
+        if part in ("body", "status") and line.startswith("> "):
+            exchanges.append(Exchange(line[2:]))
+            part = "request"
+        elif part == "request":
+            part = "request body" if line.strip() == ">" else part
+        elif part == "request body":
+            if line.startswith("< HTTP/"):
+                exchanges[-1].status = int(line.split(" ")[2])
+                part = "headers"
+            else:
+                exchanges[-1].request_body.append(line)
+        elif part == "headers":
+            if line.strip() == "<":
+                part = "body"
+            else:
+                exchanges[-1].headers.append(line[2:])
+        elif exchanges:
+            exchanges[-1].body.append(line)
+    return exchanges
+
+
+class Replay:
+    """A server that answers recorded requests, each once, in any order but that of equal ones."""
+
+    def __init__(self, exchanges):
+        self.left, self.surprises = list(exchanges), []
+        lock, replay = threading.Lock(), self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                if "chunked" in self.headers.get("Transfer-Encoding", ""):
+                    while size := int(self.rfile.readline(), 16):
+                        self.rfile.read(size + 2)
+                    self.rfile.readline()
+                body = self.rfile.read(length).decode("utf-8", "surrogateescape")
+                with lock:
+                    found = next((e for e in replay.left if (e.method, e.path) == (self.command, self.path)), None)
+                    if found:
+                        replay.left.remove(found)
+                    else:
+                        replay.surprises.append(f"{self.command} {self.path}")
+                if found and found.headers and "yaml" in self.headers.get("Content-Type", ""):
+                    expected = "\n".join(found.request_body)
+                    if body.strip() != expected.strip():
+                        replay.surprises.append(f"body of {self.command} {self.path}:\n{body}\ninstead of\n{expected}")
+                self.reply(found)
+
+            def reply(self, found):
+                answer = found.answer() if found else b"no such exchange was recorded"
+                self.send_response_only(found.status if found else 500)
+                for header in found.headers if found else []:
+                    name, _, value = header.partition(": ")
+                    if name not in ("Content-Length", "Content-Encoding", "Transfer-Encoding"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.server.server_port}"
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def recording(path):
+    """The command, exit code, stdout and stderr of one file."""
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    command, _, rest = text.partition("\n--- exit ")
+    code, _, rest = rest.partition("\n--- stdout\n")
+    stdout, _, stderr = rest.rpartition("--- stderr\n")
+    return shlex.split(command.removeprefix("$ ")), int(code), stdout, stderr
+
+
+def recorded_commands():
+    return sorted(path.stem for path in pathlib.Path(GOLDEN, "fly").glob("*.txt")) if GOLDEN else [None]
+
+
+def known_commands():
+    text = subprocess.run([harness.FLY, "--help"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"^  ([a-z-]+) ", text.partition("Available commands:")[2], re.M)
+
+
+def write_flyrc(home, address, token):
+    value = f"\n    token:\n      type: bearer\n      value: {token}" if token else ""
+    (home / ".flyrc").write_text(f"targets:\n  g:\n    api: http://{address}\n    team: main{value}\n")
+
+
+def normalised(text):
+    """Padding behind a text that the recording lost or kept is compared too, but not the ages in it."""
+    return AGE.sub("AGE", text)
+
+
+@pytest.mark.parametrize("name", recorded_commands())
+def test_does_as_recorded(golden, name, tmp_path):
+    words, code, stdout, stderr = recording(golden / "fly" / f"{name}.txt")
+    if name in UNFIT:
+        pytest.skip(UNFIT[name])
+    command = next((word for word in words[1:] if not word.startswith("-") and word != "g"), None)
+    if command and command not in known_commands() and command not in ("bad", "nt", "help"):
+        pytest.skip(f"{command} is not part of fly yet")
+    exchanges = exchanges_of(golden / "http" / f"{name}.txt") if (golden / "http" / f"{name}.txt").exists() else []
+    replay = Replay(exchanges)
+    try:
+        write_flyrc(tmp_path, replay.address, "" if name == "119-after-logout" else "secret")
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TZ": "UTC", "LC_ALL": "C.UTF-8",
+                       "FAKE_FLY_VERSION": RECORDED_VERSION}
+        words = [word.replace(RECORDED_SERVER, replay.address) for word in words]
+        result = subprocess.run(words, executable=harness.FLY, env=environment, cwd=golden / "pipelines",
+                                capture_output=True, stdin=subprocess.DEVNULL, timeout=harness.PATIENCE)
+    finally:
+        replay.stop()
+    got_out, got_err = (part.decode("utf-8", "surrogateescape").replace(replay.address, RECORDED_SERVER)
+                        for part in (result.stdout, result.stderr))
+    assert (normalised(got_out), got_err, result.returncode) == (normalised(stdout), stderr, code)
+    assert replay.surprises == [] and [f"{e.method} {e.path}" for e in replay.left] == []
