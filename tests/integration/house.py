@@ -320,12 +320,13 @@ class Recorder:
     """A tiny HTTP server that containers post one line to per side effect."""
 
     def __init__(self, address):
-        self.lines = []
+        self.lines, self.times = [], []
+        self._more = threading.Condition()
         recorder = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
-                recorder.lines.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                recorder._take(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -339,6 +340,16 @@ class Recorder:
         self.server = Server((address, 0), Handler)
         self.url = f"http://{address}:{self.server.server_port}/"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def _take(self, line):
+        with self._more:
+            self.times.append(time.monotonic())
+            self.lines.append(line)
+            self._more.notify_all()
+
+    def wait_for(self, count):
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.lines) >= count, harness.PATIENCE), self.lines
 
     def count(self, line):
         return self.lines.count(line)
