@@ -105,6 +105,28 @@ static const Secret *secret_at(const Redactor *redactor, const char *text, size_
         return NULL;
 }
 
+/* Whether all of text begins a secret that is longer. */
+static bool begins_secret(const Redactor *redactor, const char *text, size_t length) {
+        for (size_t i = 0; i < redactor->secrets->len; i++) {
+                const Secret *secret = g_ptr_array_index(redactor->secrets, i);
+                if (secret->length > length && memcmp(secret->text, text, length) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Walks as redactor_apply() does, so that no whole secret is taken apart. */
+size_t redactor_pending(Redactor *redactor, const char *text, size_t length) {
+        MUTEX_SCOPE(&redactor->mutex);
+        for (size_t i = 0; i < length;) {
+                const Secret *secret = secret_at(redactor, text + i, length - i);
+                if (begins_secret(redactor, text + i, length - i))
+                        return length - i;
+                i += secret ? secret->length : 1;
+        }
+        return 0;
+}
+
 char *redactor_apply(Redactor *redactor, const char *text, size_t length, size_t *ret_length) {
         GString *clean = g_string_sized_new(length);
 

@@ -14,5 +14,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Redactor, redactor_free)
 void redactor_track(Redactor *redactor, const Value *value);
 /* Whether anything is tracked: if not, output need not wait for its line's end. */
 bool redactor_is_armed(Redactor *redactor);
+/* How many bytes at the end of text may be the beginning of a tracked line. */
+size_t redactor_pending(Redactor *redactor, const char *text, size_t length);
 /* Every tracked line in text becomes "((redacted))"; where two begin together the longer one. Returns new. */
 char *redactor_apply(Redactor *redactor, const char *text, size_t length, size_t *ret_length);

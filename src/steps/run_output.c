@@ -64,7 +64,8 @@ static size_t ready_bytes(const RunOutput *output) {
         if (end)
                 return (size_t) (end - text) + 1;
         if (length >= LINE_MAX_BYTES || clock_monotonic() - output->last_flush >= PATIENCE)
-                return length - incomplete_tail(text, length);
+                return length - MAX(incomplete_tail(text, length),
+                                    redactor_pending(run_redactor(output->run), text, length));
         return 0;
 }
 
