@@ -186,6 +186,8 @@ Helper *helper_start(const char *work_directory, GError **error) {
                 error_set_errno(error, errno, "failed to make a mount namespace");
                 return NULL;
         }
+        int with_parent = 0; /* what follows changes users, which forgets our parent's wish */
+        prctl(PR_GET_PDEATHSIG, &with_parent);
         if (!make_directories(work_directory, error))
                 return NULL;
         remove_mount_points(work_directory);
@@ -195,6 +197,7 @@ Helper *helper_start(const char *work_directory, GError **error) {
         helper->user_namespace_path = g_strdup_printf("/proc/%d/fd/%d", (int) getpid(),
                                                       helper->user_namespace);
         find_features(work_directory, helper->user_namespace, &helper->features);
+        prctl(PR_SET_PDEATHSIG, with_parent);
         return helper_fork(helper, error) ? g_steal_pointer(&helper) : NULL;
 }
 
