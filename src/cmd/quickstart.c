@@ -185,8 +185,8 @@ static bool check_way(const Quickstart *quickstart, GError **error) {
         g_autofree char *path = g_strdup(quickstart->work_directory);
         struct stat status;
         for (;;) {
-                if (stat(path, &status) == 0 && status.st_uid != quickstart->user &&
-                    !(status.st_mode & S_IXOTH)) {
+                if (stat(path, &status) == 0 && S_ISDIR(status.st_mode) &&
+                    status.st_uid != quickstart->user && !(status.st_mode & S_IXOTH)) {
                         g_set_error(error, ERROR, ERROR_DENIED,
                                     "work directory %s: the web node runs as user %u, who may not "
                                     "enter %s: chmod o+x %s, or choose another --work-dir",

@@ -1,0 +1,304 @@
+"""weir quickstart and weir web: starts, refusals, restarts, ends."""
+
+import json
+import os
+import pathlib
+import re
+import select
+import signal
+import socket
+import sqlite3
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+import harness
+
+WEB_USER = 65532
+
+
+@pytest.fixture
+def place(containers, tmp_path):
+    """A folder that every user may enter."""
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def server(place):
+    """Made, not started; ended whatever happens."""
+    weir = harness.Weir(place)
+    yield weir
+    weir.stop()
+
+
+def snapshot(folder):
+    """Every file below a folder with its content, every directory, and their modes."""
+    return {
+        str(path): (path.stat().st_mode, path.read_bytes() if path.is_file() else None)
+        for path in [folder, *sorted(folder.rglob("*"))] if path.exists() and not path.is_socket()
+    }
+
+
+def refused(words, environment=None, **options):
+    """Standard error of a start that must fail with status 1."""
+    run = subprocess.run([str(harness.WEIR), *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                         timeout=harness.PATIENCE, env={**os.environ, **(environment or {})}, **options)
+    assert run.returncode == 1, run.stdout + run.stderr
+    return run.stderr
+
+
+def children(weir):
+    """{"web": pid, "worker": pid}; the worker's helpers go by other parents."""
+    found = {}
+    for task in pathlib.Path(f"/proc/{weir.process.pid}/task").iterdir():
+        for pid in map(int, (task / "children").read_text().split()):
+            name = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+            found[name.rsplit("weir-", 1)[-1]] = pid
+    return found
+
+
+def token(weir, user, password):
+    """What fly login gets; None when it is refused."""
+    form = urllib.parse.urlencode({"grant_type": "password", "username": user, "password": password,
+                                   "scope": "openid profile email federated:id groups"}).encode()
+    request = urllib.request.Request(weir.url + "/sky/issuer/token", form, {"Authorization": "Basic Zmx5OlpteDU="})
+    try:
+        with urllib.request.urlopen(request, timeout=harness.PATIENCE) as answer:
+            return json.load(answer)["access_token"]
+    except urllib.error.HTTPError as refusal:
+        assert refusal.code in (400, 401)
+        return None
+
+
+# ---- starts and ends ----
+
+
+def test_it_is_ready_when_the_worker_runs(server):
+    server.start()
+    assert json.loads(server.get("/api/v1/health"))["workers"]["running"] == 1
+    assert json.loads(server.get("/api/v1/info"))["external_url"] == server.url
+
+
+def test_it_says_what_it_found_and_chose(server):
+    server.start()
+    for what in ["OCI runtime", "cgroup mode", "overlay", "ID-mapped mounts", "disk", "work directory"]:
+        assert re.search(rf"^  {what} +\S", server.process.output, re.M), what
+    assert f"Weir is at {server.url}" in server.process.output
+
+
+def test_web_runs_as_an_unprivileged_user_and_owns_only_its_part(server):
+    server.start()
+    status = pathlib.Path(f"/proc/{children(server)['web']}/status").read_text()
+    assert re.search(rf"^Uid:\t{WEB_USER}\t{WEB_USER}\t{WEB_USER}\t{WEB_USER}$", status, re.M) or \
+        not re.search(r"^Uid:\t0\t", status, re.M)
+    assert re.search(r"^CapEff:\t0+$", status, re.M)
+    assert server.work.stat().st_uid == 0
+    assert (server.work / "web/worker.sock").stat().st_mode & 0o777 == 0o600
+    assert (server.work / "web/weir.db").stat().st_uid != 0
+
+
+def test_no_secret_is_on_a_command_line(server):
+    server.flags = ["--encryption-key", "0123456789abcdef"]
+    server.start()
+    for pid in children(server).values():
+        assert b"0123456789abcdef" not in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_of_it(server, number):
+    server.start()
+    pids = list(server.pids())
+    server.process.signal(number)
+    assert server.process.wait(30) == 0
+    assert [pid for pid in pids if pathlib.Path(f"/proc/{pid}").exists()] == []
+
+
+def test_a_killed_supervisor_takes_its_children_along_and_a_restart_works(server):
+    server.start()
+    family = children(server)
+    watched = [os.pidfd_open(pid) for pid in family.values()]
+    server.process.signal(signal.SIGKILL)
+    server.process.child.wait(30)
+    for descriptor in watched:
+        assert select.select([descriptor], [], [], 30)[0]
+        os.close(descriptor)
+    server.start()
+
+
+def test_it_starts_again_on_what_it_left(server):
+    server.start()
+    assert server.stop() == 0
+    server.start()
+    assert token(server, "test", "test")
+
+
+def test_levels_are_kept_while_ready_is_still_said(server):
+    server.flags = ["--log-level", "error", "--worker-log-level", "error"]
+    process = server.process = harness.Process([harness.WEIR, *server.arguments()], env=server.environment)
+    process.wait_for("Weir is at")
+    assert '"level":"info"' not in process.output
+
+
+def test_settings_come_from_the_environment_too(server):
+    server.environment = {**server.environment, "CONCOURSE_CLUSTER_NAME": "one", "WEIR_WORKER_TAG": "a,b",
+                          "CONCOURSE_WORKER_NAME": "named"}
+    server.start()
+    assert json.loads(server.get("/api/v1/info"))["cluster_name"] == "one"
+    assert '"worker":"named"' in server.process.wait_for("beacon.registered")
+
+
+# ---- users ----
+
+
+def without_users(server):
+    words = server.arguments()
+    for flag in ["--add-local-user", "--main-team-local-user"]:
+        at = words.index(flag)
+        del words[at:at + 2]
+    return words
+
+
+def test_without_users_there_is_an_admin_whose_password_is_said_once(server):
+    def start():
+        server.process = harness.Process([harness.WEIR, *without_users(server)], env=server.environment)
+        server.process.wait_for(server.READY)
+
+    start()
+    password = re.search(r"user admin, password (\S+)", server.process.output).group(1)
+    assert len(password) >= 16
+    assert token(server, "admin", password) and not token(server, "admin", "admin")
+    assert (server.work / "admin").stat().st_mode & 0o777 == 0o600
+    assert password not in (server.work / "admin").read_text()
+    server.stop()
+    start()
+    assert password not in server.process.output and "password of the first start" in server.process.output
+    assert token(server, "admin", password)
+
+
+# ---- restarts ----
+
+
+def test_a_killed_web_node_is_started_again_and_nobody_is_refused(server):
+    server.start()
+    before, seen = children(server)["web"], len(server.process.lines)
+    os.kill(before, signal.SIGKILL)
+    # The supervisor holds the listening socket: who comes now waits for the next web node.
+    assert b"version" in server.get("/api/v1/info")
+    server.process.wait_for(r"quickstart\.restarting.*\"program\":\"web\"", start=seen)
+    assert children(server)["web"] != before
+
+
+def test_a_killed_worker_is_started_again(server):
+    server.start()
+    before, seen = children(server)["worker"], len(server.process.lines)
+    os.kill(before, signal.SIGKILL)
+    server.process.wait_for(r"quickstart\.restarting.*\"program\":\"worker\"", start=seen)
+    server.process.wait_for(r"worker\.beacon\.registered", start=seen)
+    assert json.loads(server.get("/api/v1/health"))["workers"]["running"] == 1
+
+
+# ---- refusals: the message to the letter, status 1, and nothing is touched ----
+
+
+def test_unknown_flags_are_errors():
+    assert refused(["quickstart", "--nope"]) == "error: unknown flag `nope'\n"
+    assert refused(["quickstart", "--worker-nope"]) == "error: unknown flag `worker-nope'\n"
+    assert refused(["web", "--nope"]) == "error: unknown flag `nope'\n"
+
+
+def test_unknown_and_missing_commands_are_errors():
+    assert refused(["nope"]).startswith("error: Unknown command `nope'\n")
+    assert refused(["doctor"]) == "error: doctor is not part of this version yet\n"
+
+
+def test_a_port_in_use_is_refused(server):
+    with socket.create_server(("127.0.0.1", server.port)):
+        said = refused(server.arguments())
+    assert said == f"error: listen tcp 127.0.0.1:{server.port}: bind: address already in use\n"
+    assert not server.work.exists()
+
+
+def test_a_port_in_use_leaves_an_existing_directory_alone(server):
+    server.start()
+    server.stop()
+    before = snapshot(server.work)
+    with socket.create_server(("127.0.0.1", server.port)):
+        refused(server.arguments())
+    assert snapshot(server.work) == before
+
+
+def test_a_second_start_is_refused(server):
+    server.start()
+    said = refused([*server.arguments(), "--bind-port", harness.free_port()])
+    assert said == f"error: work directory {server.work} is in use by another quickstart\n"
+    assert json.loads(server.get("/api/v1/health"))["status"] == "ok"
+
+
+def test_no_runtime_is_refused(server):
+    said = refused(server.arguments(), {"PATH": "/nonexistent"})
+    assert said == ("error: no OCI runtime found: install runc or crun, or name one with "
+                    "--worker-oci-runtime\n")
+    assert not server.work.exists()
+    said = refused([*server.arguments(), "--worker-oci-runtime", "nope"])
+    assert said == "error: no OCI runtime found: no program 'nope'\n"
+    assert not server.work.exists()
+
+
+def test_not_root_is_refused(server):
+    said = refused(server.arguments(), user=WEB_USER, group=WEB_USER, extra_groups=[])
+    assert said == "error: quickstart must be run as root: its worker makes containers\n"
+    assert not server.work.exists()
+
+
+def test_a_work_directory_that_cannot_be_is_refused(server):
+    server.work.write_text("in the way")
+    said = refused(server.arguments())
+    assert said == f"error: work directory {server.work}: Not a directory\n"
+    assert server.work.read_text() == "in the way"
+
+
+def test_an_unwritable_work_directory_is_refused(place):
+    """Of a web node alone, which is nobody special; root may write everywhere."""
+    work = place / "unwritable"
+    work.mkdir(mode=0o755)
+    before = snapshot(work)
+    said = refused(["web", "--work-dir", work, "--bind-ip", "127.0.0.1", "--bind-port", harness.free_port(),
+                    "--add-local-user", "test:test", "--main-team-local-user", "test"], user=WEB_USER, group=WEB_USER, extra_groups=[])
+    assert said == f"error: work directory {work}: Permission denied\n"
+    assert snapshot(work) == before
+
+
+def test_a_closed_folder_above_is_named(server):
+    closed = server.directory / "closed"
+    closed.mkdir(mode=0o700)
+    server.work = closed / "weir"
+    said = refused(server.arguments())
+    assert said.startswith(f"error: work directory {server.work}: the web node runs as user ")
+    assert said.endswith(f", who may not enter {closed}: chmod o+x {closed}, or choose another --work-dir\n")
+    assert list(closed.iterdir()) == []
+
+
+def test_a_database_of_a_newer_version_is_refused(server):
+    server.start()
+    server.stop()
+    with sqlite3.connect(server.work / "web/weir.db") as database:
+        known = database.execute("SELECT max(version) FROM weir_schema").fetchone()[0]
+        database.execute("UPDATE weir_schema SET version = 9999 WHERE version = ?", (known,))
+    database.close()
+    before = snapshot(server.work)
+    said = refused(server.arguments())
+    assert re.fullmatch(rf"error: .*9999.*\b{known}\b.*\n", said), said
+    assert snapshot(server.work) == before
+
+
+def test_a_main_team_without_owners_is_refused(place):
+    said = refused(["web", "--work-dir", place / "web", "--bind-ip", "127.0.0.1", "--bind-port", harness.free_port()])
+    assert said == ("error: default team auth not configured: "
+                    "auth config for the team does not have users and groups configured\n")
+    assert not (place / "web").exists()
