@@ -60,7 +60,7 @@ bool fly_connect(Fly *fly, GError **error) {
 
 /* ---- requests ---- */
 
-static char *authorization(const Target *target) {
+char *api_authorization(const Target *target) {
         static const struct {
                 const char *lower, *proper;
         } types[] = {
@@ -152,7 +152,7 @@ static void show_policy_warning(const HttpReply *reply) {
 bool api_call(Fly *fly, const ApiCall *call, HttpReply *ret, GError **error) {
         g_autofree char *url = g_strconcat(fly->target->api, call->path, NULL);
         g_autofree char *login = fly->target->has_token && !call->anonymous
-                                         ? authorization(fly->target)
+                                         ? api_authorization(fly->target)
                                          : NULL;
         g_autofree char *type = call->content_type
                                         ? g_strconcat("Content-Type: ", call->content_type, NULL)

@@ -43,6 +43,8 @@ bool api_status_error(const HttpReply *reply, GError **error);
 bool api_unexpected(const HttpReply *reply, GError **error);
 /* "404 Not Found". Returns new. */
 char *http_status_line(int status);
+/* "Authorization: Bearer …" with the target's token. Returns new. */
+char *api_authorization(const Target *target);
 Value *api_decode(const HttpReply *reply, GError **error);
 
 /* Each returns new. query may be NULL; it stands behind the instance vars. */

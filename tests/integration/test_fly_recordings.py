@@ -24,6 +24,8 @@ UNFIT = {
     "107-active-users": "asks for a time relative to the recording",
     "108-active-users-json": "asks for a time relative to the recording",
 }
+# The recordings' command lines lack quotes.
+QUOTED = ["not.set={a: 1}", "pinned for a reason"]
 # What varies in the output by its nature.
 AGE = re.compile(r"\b(?:\d+d|\d+h\d+m|\d+m\d+s|\d+s)\b")
 
@@ -131,6 +133,8 @@ def recording(path):
     command, _, rest = text.partition("\n--- exit ")
     code, _, rest = rest.partition("\n--- stdout\n")
     stdout, _, stderr = rest.rpartition("--- stderr\n")
+    for words in QUOTED:
+        command = command.replace(words, shlex.quote(words))
     return shlex.split(command.removeprefix("$ ")), int(code), stdout, stderr
 
 

@@ -1,0 +1,33 @@
+#include "fly/version_flag.h"
+
+#include <string.h>
+
+Value *version_of_pairs(const GPtrArray *pairs, const char *flag, GError **error) {
+        g_autoptr(Value) version = value_map();
+
+        for (size_t i = 0; i < pairs->len; i++) {
+                const char *pair = pairs->pdata[i], *colon = strchr(pair, ':');
+                if (!colon) {
+                        fly_fail(error,
+                                 "invalid argument for flag `%s' (expected *atc.Version): invalid "
+                                 "version pair '%s' (must be key:value)",
+                                 flag, pair);
+                        return NULL;
+                }
+                g_autofree char *key = g_strndup(pair, (size_t) (colon - pair));
+                value_map_set_string(version, key, colon + 1);
+        }
+        return g_steal_pointer(&version);
+}
+
+char *version_format(const Value *version) {
+        g_autoptr(Value) sorted = value_sorted(version);
+        g_autoptr(GString) text = g_string_new(NULL);
+
+        for (size_t i = 0; i < value_length(sorted); i++) {
+                const char *value = value_text(value_at(sorted, i));
+                g_string_append_printf(text, "%s%s:%s", i ? "," : "", value_key_at(sorted, i),
+                                       value ? value : "");
+        }
+        return g_string_free(g_steal_pointer(&text), FALSE);
+}

@@ -1,0 +1,9 @@
+/* Versions of resources as flags give them and tables show them. */
+#pragma once
+
+#include "fly/fly.h"
+
+/* "key:value" pairs make a version. Returns new map. */
+Value *version_of_pairs(const GPtrArray *pairs, const char *flag, GError **error);
+/* "k:v,k:v", keys in order. Returns new; "" for none. */
+char *version_format(const Value *version);
