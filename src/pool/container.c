@@ -451,7 +451,9 @@ static bool save_task_cache(PoolContainer *container, const Mount *mount, Cancel
         g_autofree char *source = NULL, *path = NULL;
         if (!baggageclaim_path(&call, mount->handle, &source, error))
                 return false;
-        const VolumeSpec spec = { .worker = container->worker, .owner = { .task_cache_id = id } };
+        /* The container's until it is whole: the old volume is the cache up to then. */
+        const VolumeSpec spec = { .worker = container->worker,
+                                  .owner = { .container_id = container->row->id } };
         g_autoptr(Volume) row = volume_create(store, &spec, error);
         if (!row)
                 return false;
