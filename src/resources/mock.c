@@ -83,10 +83,15 @@ void mock_log(const MockHost *host, const char *level, const char *message, cons
         FILE *log = host->log;
         int colour = level_colour(level);
         int seconds = (int) ((g_get_monotonic_time() - host->started) / G_USEC_PER_SEC);
-        fprintf(log, "\033[%dm%s\033[0m[%04d] %-44s ", colour, level, seconds, message);
+        /* In one write: a line that comes in pieces becomes several events of a build. */
+        g_autoptr(GString) line = g_string_new(NULL);
+
+        g_string_append_printf(line, "\033[%dm%s\033[0m[%04d] %-44s ", colour, level, seconds,
+                               message);
         if (field)
-                fprintf(log, " \033[%dm%s\033[0m=%s", colour, field, value);
-        fputc('\n', log);
+                g_string_append_printf(line, " \033[%dm%s\033[0m=%s", colour, field, value);
+        g_string_append_c(line, '\n');
+        fwrite(line->str, 1, line->len, log);
         fflush(log);
 }
 
