@@ -95,30 +95,36 @@ char *file_read(const char *path, size_t limit, size_t *ret_length, GError **err
         return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-static bool write_temporary(const char *path, const void *data, size_t length, int mode,
-                            GError **error) {
-        autofd fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+typedef struct {
+        const void *data;
+        size_t length;
+        int mode;
+        bool sync;
+} Content;
 
-        if (fd < 0 || fchmod(fd, (mode_t) mode) < 0) {
+static bool write_temporary(const char *path, const Content *content, GError **error) {
+        autofd fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                         content->mode);
+
+        if (fd < 0 || fchmod(fd, (mode_t) content->mode) < 0) {
                 error_set_errno(error, errno, "create %s", path);
                 return false;
         }
-        if (!write_all(fd, data, length, error)) {
+        if (!write_all(fd, content->data, content->length, error)) {
                 g_prefix_error(error, "%s: ", path);
                 return false;
         }
-        if (fsync(fd) < 0) {
+        if (content->sync && fsync(fd) < 0) {
                 error_set_errno(error, errno, "fsync %s", path);
                 return false;
         }
         return true;
 }
 
-bool file_write(const char *path, const void *data, size_t length, int mode, GError **error) {
+static bool replace(const char *path, const Content *content, GError **error) {
         g_autofree char *temporary = g_strdup_printf("%s.%d.tmp", path, (int) gettid());
-        g_autofree char *folder = g_path_get_dirname(path);
 
-        if (!write_temporary(temporary, data, length, mode, error)) {
+        if (!write_temporary(temporary, content, error)) {
                 unlink(temporary);
                 return false;
         }
@@ -127,6 +133,21 @@ bool file_write(const char *path, const void *data, size_t length, int mode, GEr
                 unlink(temporary);
                 return false;
         }
+        return true;
+}
+
+bool file_replace(const char *path, const void *data, size_t length, int mode, GError **error) {
+        const Content content = { .data = data, .length = length, .mode = mode };
+
+        return replace(path, &content, error);
+}
+
+bool file_write(const char *path, const void *data, size_t length, int mode, GError **error) {
+        const Content content = { .data = data, .length = length, .mode = mode, .sync = true };
+        g_autofree char *folder = g_path_get_dirname(path);
+
+        if (!replace(path, &content, error))
+                return false;
         autofd directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (directory < 0 || fsync(directory) < 0) {
                 error_set_errno(error, errno, "fsync %s", folder);

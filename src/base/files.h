@@ -23,6 +23,8 @@ bool read_exactly(int fd, void *ret, size_t length, GError **error);
 char *file_read(const char *path, size_t limit, size_t *ret_length, GError **error);
 /* Atomically: a temporary beside it, fsync, rename, fsync of the directory. */
 bool file_write(const char *path, const void *data, size_t length, int mode, GError **error);
+/* The same without both syncs: outlives a crash of the program, not of the machine (then the file may be empty). */
+bool file_replace(const char *path, const void *data, size_t length, int mode, GError **error);
 bool directory_make(const char *path, int mode, GError **error); /* with parents; exists: fine */
 /*
  * Recursively, however deep, in constant memory; a missing path is fine. Never across a mount, bind mounts included

@@ -90,8 +90,7 @@ bool container_save(Container *container, GError **error) {
         value_map_set_int(meta, "pid_start", container->pid_start);
         g_autofree char *text = json_write(meta, JSON_COMPACT, &length);
         /* Not synced: after a crash of the machine there is no container either. */
-        return g_file_set_contents_full(path, text, (gssize) length, G_FILE_SET_CONTENTS_CONSISTENT,
-                                        0600, error);
+        return file_replace(path, text, length, 0600, error);
 }
 
 bool container_load(Container *container, GError **error) {

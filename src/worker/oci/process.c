@@ -130,8 +130,7 @@ Process *process_new(const ProcessSetup *setup, GError **error) {
         value_map_set_string(meta, "id", setup->id);
         value_map_set_bool(meta, "tty", setup->tty);
         g_autofree char *text = json_write(meta, JSON_COMPACT, &length);
-        if (!g_file_set_contents_full(path, text, (gssize) length, G_FILE_SET_CONTENTS_CONSISTENT,
-                                      0600, error))
+        if (!file_replace(path, text, length, 0600, error))
                 return NULL;
         return process_make(setup, error);
 }
