@@ -59,7 +59,8 @@ static bool make(const Fitting *fitting, const Volume *row, const VolumeRequest 
                         volume_set_failed(fitting->pool->spec.store, row->id, NULL);
                 return false;
         }
-        return volume_set_created(fitting->pool->spec.store, row->id, error);
+        /* A container's own are created with it, in one commit. */
+        return row->container_id || volume_set_created(fitting->pool->spec.store, row->id, error);
 }
 
 /* A volume of the container's own, mounted at path: empty, or a clone of parent. */

@@ -243,11 +243,27 @@ static bool transition(Store *store, int64_t id, const char *sql, GError **error
         return changed != 0;
 }
 
+static bool created_in(DbTx *tx, void *data, GError **error) {
+        int64_t id = *(int64_t *) data, changed;
+        if (!tx_exec(tx,
+                     SQL("UPDATE containers SET state = 'created' WHERE id = $1 AND state IN "
+                         "('creating', 'created')",
+                         DB_INT(id)),
+                     &changed, error))
+                return false;
+        if (changed == 0) {
+                g_set_error(error, ERROR, ERROR_NOT_FOUND, "container disappeared from db");
+                return false;
+        }
+        return tx_exec(tx,
+                       SQL("UPDATE volumes SET state = 'created' WHERE container_id = $1 AND state "
+                           "= 'creating'",
+                           DB_INT(id)),
+                       NULL, error);
+}
+
 bool container_set_created(Store *store, int64_t id, GError **error) {
-        return transition(store, id,
-                          "UPDATE containers SET state = 'created' WHERE id = $1 AND state IN "
-                          "('creating', 'created')",
-                          error);
+        return db_write(store->db, created_in, &id, error);
 }
 
 bool container_set_failed(Store *store, int64_t id, GError **error) {

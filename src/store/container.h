@@ -68,7 +68,7 @@ Container *container_find_owned_on(Store *store, const ContainerOwner *owner, co
  */
 Container *container_create(Store *store, const char *worker, const ContainerOwner *owner,
                             const ContainerMetadata *metadata, int64_t epoch, GError **error);
-/* creating → created; again is fine. ERROR_NOT_FOUND "container disappeared from db". */
+/* creating → created, its volumes too; again is fine. ERROR_NOT_FOUND "container disappeared from db". */
 bool container_set_created(Store *store, int64_t id, GError **error);
 bool container_set_failed(Store *store, int64_t id, GError **error);     /* creating → failed */
 bool container_set_destroying(Store *store, int64_t id, GError **error); /* any → destroying */

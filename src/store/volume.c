@@ -161,11 +161,23 @@ static bool make_in(DbTx *tx, void *data, GError **error) {
                (make->found || insert_volume(tx, make, error));
 }
 
+/* What is there already, without a write: most looks at a base type's volume end here. */
+static bool peek_in(DbTx *tx, void *data, GError **error) {
+        Make *make = data;
+        g_clear_pointer(&make->found, volume_free);
+        return tx_int(tx, 0, &make->worker_id,
+                      SQL("SELECT id FROM workers WHERE name = $1", DB_TEXT(make->spec->worker)),
+                      error) &&
+               changed_or_not_found(make->worker_id, "worker", error) &&
+               find_base_type(tx, make, error) && find_existing(tx, make, error);
+}
+
 static Volume *make_volume(Store *store, const VolumeSpec *spec, bool find, bool *ret_new,
                            GError **error) {
         g_autofree char *handle = crypto_uuid();
         Make make = { .store = store, .spec = spec, .handle = handle, .find = find };
-        if (!db_write(store->db, make_in, &make, error)) {
+        bool done = !find || spec->owner.container_id || db_read(store->db, peek_in, &make, error);
+        if (!done || (!make.found && !db_write(store->db, make_in, &make, error))) {
                 volume_free(make.found);
                 return NULL;
         }
@@ -263,14 +275,15 @@ static bool sweep_in(DbTx *tx, void *data, GError **error) {
         Sweep *sweep = data;
         int64_t failed, missing;
         if (!tx_exec(tx, SQL("DELETE FROM volumes WHERE state = 'failed'"), &failed, error) ||
-            !tx_exec(tx,
-                     SQL("UPDATE volumes SET state = 'destroying' WHERE state = 'created' AND "
-                         "container_id IS NULL AND worker_resource_cache_id IS NULL AND "
-                         "task_cache_id IS NULL AND artifact_id IS NULL AND worker_base_type_id IS "
-                         "NULL AND NOT certs AND NOT EXISTS (SELECT 1 FROM volumes k WHERE "
-                         "k.parent_id = volumes.id) AND EXISTS (SELECT 1 FROM workers w WHERE w.id "
-                         "= volumes.worker_id AND w.state IN ('running', 'landing', 'retiring'))"),
-                     &sweep->marked, error) ||
+            !tx_exec(
+                    tx,
+                    SQL("UPDATE volumes SET state = 'destroying' WHERE state IN ('creating', "
+                        "'created') AND container_id IS NULL AND worker_resource_cache_id IS NULL AND "
+                        "task_cache_id IS NULL AND artifact_id IS NULL AND worker_base_type_id IS "
+                        "NULL AND NOT certs AND NOT EXISTS (SELECT 1 FROM volumes k WHERE "
+                        "k.parent_id = volumes.id) AND EXISTS (SELECT 1 FROM workers w WHERE w.id "
+                        "= volumes.worker_id AND w.state IN ('running', 'landing', 'retiring'))"),
+                    &sweep->marked, error) ||
             /* Descendants go with it: the reference cascades. */
             !tx_exec(tx,
                      SQL("DELETE FROM volumes WHERE state = 'created' AND missing_since > 0 AND "
