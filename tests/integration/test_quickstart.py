@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,12 +22,11 @@ WEB_USER = 65532
 
 
 @pytest.fixture
-def place(containers, tmp_path):
-    """A folder that every user may enter."""
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
-    return tmp_path
+def place(containers):
+    """A folder that every user may enter, which pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="weir-quickstart-") as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder)
 
 
 @pytest.fixture
