@@ -83,11 +83,16 @@ void mock_log(const MockHost *host, const char *level, const char *message, cons
         FILE *log = host->log;
         int colour = level_colour(level);
         int seconds = (int) ((g_get_monotonic_time() - host->started) / G_USEC_PER_SEC);
+        /* Of a line break that a version read from a file ends with, upstream's logger shows none. */
+        g_autofree char *shown = g_strdup(message);
+        size_t length = strlen(shown);
+        if (length > 0 && shown[length - 1] == '\n')
+                shown[length - 1] = '\0';
         /* In one write: a line that comes in pieces becomes several events of a build. */
         g_autoptr(GString) line = g_string_new(NULL);
 
         g_string_append_printf(line, "\033[%dm%s\033[0m[%04d] %-44s ", colour, level, seconds,
-                               message);
+                               shown);
         if (field)
                 g_string_append_printf(line, " \033[%dm%s\033[0m=%s", colour, field, value);
         g_string_append_c(line, '\n');
@@ -250,8 +255,14 @@ static bool create_file(const char *destination, const char *name, const Value *
 
         g_autofree char *path = g_build_filename(destination, name, NULL);
         g_autofree char *parent = g_path_get_dirname(path);
-        return directory_make(parent, 0755, error) &&
-               write_file(path, text->str, text->len, 0644, error);
+        if (!directory_make(parent, 0755, error))
+                return false;
+        /* In an image all three scripts are links to one program: each name must get its own file. */
+        if (g_file_test(path, G_FILE_TEST_IS_SYMLINK) && unlink(path) < 0) {
+                error_set_errno(error, errno, "unlink %s", path);
+                return false;
+        }
+        return write_file(path, text->str, text->len, 0644, error);
 }
 
 /* Params win over the source, path by path. */
