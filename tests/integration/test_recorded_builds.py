@@ -172,6 +172,7 @@ class Normaliser:
             line = re.sub(r"\[0\d\d\d\]", "[0000]", line)
             line = re.sub(r"http://(localhost|127\.0\.0\.1):\d+", "http://URL", line)
             line = re.sub(r"builds/\d+", "builds/N", line)
+            line = re.sub(r"BUILD_ID=\d+ *", "BUILD_ID=N ", line)
             kept.append(line)
         return kept
 
