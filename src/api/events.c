@@ -79,21 +79,28 @@ static void run_watcher(void *data) {
         watcher_free(watcher);
 }
 
-void build_events(ApiCall *call) {
-        const char *last = http_header(call->request, "Last-Event-ID");
-        g_autoptr(GError) error = NULL;
-        guint64 from = 0;
+/* The event after the last that the client has seen. False: it names none. */
+static bool read_from(const char *last, int64_t *ret) {
+        guint64 number;
 
-        if (last && *last) {
-                char *end;
-                from = g_ascii_strtoull(last, &end, 10) + 1;
-                if (*end || !g_ascii_isdigit(*last)) {
-                        call_empty(call, 400);
-                        return;
-                }
+        *ret = 0;
+        if (!last || !*last)
+                return true;
+        if (!g_ascii_string_to_unsigned(last, 10, 0, INT64_MAX - 1, &number, NULL))
+                return false;
+        *ret = (int64_t) number + 1;
+        return true;
+}
+
+void build_events(ApiCall *call) {
+        g_autoptr(GError) error = NULL;
+        int64_t from;
+
+        if (!read_from(http_header(call->request, "Last-Event-ID"), &from)) {
+                call_empty(call, 400);
+                return;
         }
-        BuildLogReader *reader = build_log_reader_new(call->store, call->build->id, (int64_t) from,
-                                                      &error);
+        BuildLogReader *reader = build_log_reader_new(call->store, call->build->id, from, &error);
         if (!reader) {
                 call_failed(call, error);
                 return;
@@ -103,7 +110,7 @@ void build_events(ApiCall *call) {
         http_header_set(call->request, "X-ATC-Stream-Version", "2.0");
         Watcher *watcher = g_new0(Watcher, 1);
         watcher->reader = reader;
-        watcher->next = (int64_t) from;
+        watcher->next = from;
         watcher->stream = http_stream_begin(call->request, 200, "text/event-stream; charset=utf-8");
         thread_detached("watch", run_watcher, watcher);
 }
