@@ -1,4 +1,5 @@
 /* Asks a resource for its versions, unless the answer is known and fresh (reference 04 §4.4, 05 §2.5). */
+#include "pool/key_lock.h"
 #include "steps/image.h"
 #include "steps/script.h"
 #include "steps/support.h"
@@ -268,30 +269,48 @@ static bool run_due(const Check *check, bool *ret_succeeded, GError **error) {
         return true;
 }
 
+/* Runs it, or answers with what is known. */
+static bool settle(const Check *check, bool *ret_succeeded, GError **error) {
+        g_auto(ScopeCheck) last = { 0 };
+        g_autoptr(Value) known = NULL;
+
+        if (!scope_check_get(store_of(check), check->scope_id, &last, error))
+                return false;
+        if (is_due(check, &last))
+                return run_due(check, ret_succeeded, error);
+        if (!latest(check, &known, error))
+                return false;
+        if (known)
+                run_put_result(check->call->run, check->call->plan->id, known);
+        *ret_succeeded = true;
+        return true;
+}
+
+/* Checks of one resource config share a container and its files: one at a time, and who waited looks again whether
+ * there is still a need (reference 05 §2.5). */
+static bool settle_locked(const Check *check, bool *ret_succeeded, GError **error) {
+        g_autofree char *key = g_strdup_printf("check %" G_GINT64_FORMAT, check->config_id);
+
+        if (!check->resource_id)
+                return settle(check, ret_succeeded, error);
+        if (!key_lock_take(key, check->clock->cancel, error))
+                return false;
+        bool settled = settle(check, ret_succeeded, error);
+        key_lock_release(key);
+        return settled;
+}
+
 static bool run_check(const StepCall *call, bool *ret_succeeded, GError **error) {
         const char *id = call->plan->id;
         g_auto(StepClock) clock = { 0 };
         g_auto(Check) check = { .call = call, .plan = call->plan->check, .clock = &clock };
-        g_auto(ScopeCheck) last = { 0 };
 
         if (!run_emit(call->run, event_initialize_check(id, check.plan->name, clock_now()),
                       error) ||
             !step_clock_init(&clock, call, check.plan->timeout,
                              run_settings(call->run)->check_timeout, error) ||
-            !prepare(&check, error) ||
-            !scope_check_get(store_of(&check), check.scope_id, &last, error))
+            !prepare(&check, error) || !settle_locked(&check, ret_succeeded, error))
                 return false;
-        if (is_due(&check, &last)) {
-                if (!run_due(&check, ret_succeeded, error))
-                        return false;
-        } else {
-                g_autoptr(Value) known = NULL;
-                if (!latest(&check, &known, error))
-                        return false;
-                if (known)
-                        run_put_result(call->run, id, known);
-                *ret_succeeded = true;
-        }
         return run_emit(call->run, event_finish(id, *ret_succeeded, clock_now()), error);
 }
 
