@@ -8,6 +8,7 @@ const Command *const commands[] = {
         &command_check_resource_type,
         &command_curl,
         &command_destroy_pipeline,
+        &command_execute,
         &command_get_pipeline,
         &command_jobs,
         &command_login,

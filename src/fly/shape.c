@@ -50,7 +50,7 @@ static Value *shaped_field(const Value *value, const Field *field) {
                 return shaped(value, field->shape);
         if (field->kind == FIELD_LIST)
                 return shaped_list(value, field->shape);
-        return value_sorted(value);
+        return field->kind == FIELD_MAP ? value_sorted(value) : value_copy(value);
 }
 
 static Value *shaped(const Value *object, const Field *shape) {
@@ -98,6 +98,10 @@ void print_json_object(const Value *object, const Field *shape) {
         { name, FIELD_ANY, false, NULL }
 #define ANY_OPT(name)                                                                              \
         { name, FIELD_ANY, true, NULL }
+#define MAP(name)                                                                                  \
+        { name, FIELD_MAP, false, NULL }
+#define MAP_OPT(name)                                                                              \
+        { name, FIELD_MAP, true, NULL }
 #define END                                                                                        \
         { NULL, FIELD_ANY, false, NULL }
 
@@ -114,7 +118,7 @@ const Field build_shape[] = {
         TEXT_OPT("resource_name"),
         NUMBER_OPT("pipeline_id"),
         TEXT_OPT("pipeline_name"),
-        ANY_OPT("pipeline_instance_vars"),
+        MAP_OPT("pipeline_instance_vars"),
         NUMBER_OPT("start_time"),
         NUMBER_OPT("end_time"),
         NUMBER_OPT("reap_time"),
@@ -127,7 +131,7 @@ const Field build_shape[] = {
 const Field pipeline_shape[] = {
         NUMBER("id"),
         TEXT("name"),
-        ANY_OPT("instance_vars"),
+        MAP_OPT("instance_vars"),
         BOOL("paused"),
         TEXT_OPT("paused_by"),
         NUMBER_OPT("paused_at"),
@@ -152,14 +156,14 @@ static const Field summary_shape[] = {
         TEXT("team_name"),
         NUMBER("pipeline_id"),
         TEXT("pipeline_name"),
-        ANY_OPT("pipeline_instance_vars"),
+        MAP_OPT("pipeline_instance_vars"),
         TEXT_OPT("job_name"),
         ANY_OPT("plan"),
         END,
 };
 
 static const Field input_shape[] = {
-        TEXT("name"), TEXT("resource"), BOOL("trigger"), ANY_OPT("passed"), ANY_OPT("version"), END,
+        TEXT("name"), TEXT("resource"), BOOL("trigger"), ANY_OPT("passed"), MAP_OPT("version"), END,
 };
 static const Field output_shape[] = { TEXT("name"), TEXT("resource"), END };
 
@@ -169,7 +173,7 @@ const Field job_shape[] = {
         TEXT("team_name"),
         NUMBER("pipeline_id"),
         TEXT("pipeline_name"),
-        ANY_OPT("pipeline_instance_vars"),
+        MAP_OPT("pipeline_instance_vars"),
         BOOL_OPT("paused"),
         TEXT_OPT("paused_by"),
         NUMBER_OPT("paused_at"),
@@ -190,12 +194,12 @@ const Field resource_shape[] = {
         TEXT("name"),
         NUMBER("pipeline_id"),
         TEXT("pipeline_name"),
-        ANY_OPT("pipeline_instance_vars"),
+        MAP_OPT("pipeline_instance_vars"),
         TEXT("team_name"),
         TEXT("type"),
         NUMBER_OPT("last_checked"),
         TEXT_OPT("icon"),
-        ANY_OPT("pinned_version"),
+        MAP_OPT("pinned_version"),
         BOOL_OPT("pinned_in_config"),
         TEXT_OPT("pin_comment"),
         { "build", FIELD_OBJECT, true, summary_shape },
@@ -207,7 +211,7 @@ static const Field metadata_shape[] = { TEXT("name"), TEXT("value"), END };
 const Field version_shape[] = {
         NUMBER("id"),
         { "metadata", FIELD_LIST, true, metadata_shape },
-        ANY("version"),
+        MAP("version"),
         BOOL("enabled"),
         END,
 };
@@ -225,7 +229,7 @@ const Field container_shape[] = {
         NUMBER_OPT("resource_id"),
         NUMBER_OPT("resource_type_id"),
         TEXT_OPT("pipeline_name"),
-        ANY_OPT("pipeline_instance_vars"),
+        MAP_OPT("pipeline_instance_vars"),
         TEXT_OPT("job_name"),
         TEXT_OPT("build_name"),
         TEXT_OPT("resource_name"),
@@ -240,7 +244,7 @@ static const Field base_type_shape[] = { TEXT("name"), TEXT("version"), END };
 static const Field volume_type_shape[] = {
         { "resource_type", FIELD_OBJECT, false, volume_type_shape },
         { "base_resource_type", FIELD_OBJECT, false, base_type_shape },
-        ANY("version"),
+        MAP("version"),
         END,
 };
 
@@ -255,7 +259,7 @@ const Field volume_shape[] = {
         { "base_resource_type", FIELD_OBJECT, false, base_type_shape },
         NUMBER("pipeline_id"),
         TEXT("pipeline_name"),
-        ANY("pipeline_instance_vars"),
+        MAP("pipeline_instance_vars"),
         TEXT("job_name"),
         TEXT("step_name"),
         END,
@@ -293,7 +297,7 @@ const Field worker_shape[] = {
         END,
 };
 
-const Field team_shape[] = { NUMBER_OPT("id"), TEXT_OPT("name"), ANY_OPT("auth"), END };
+const Field team_shape[] = { NUMBER_OPT("id"), TEXT_OPT("name"), MAP_OPT("auth"), END };
 
 const Field user_info_shape[] = {
         TEXT("sub"),
@@ -303,7 +307,7 @@ const Field user_info_shape[] = {
         TEXT("email"),
         BOOL("is_admin"),
         BOOL("is_system"),
-        ANY("teams"),
+        MAP("teams"),
         TEXT("connector"),
         TEXT("display_user_id"),
         END,

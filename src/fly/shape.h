@@ -4,7 +4,8 @@
 #include "fly/fly.h"
 
 typedef enum {
-        FIELD_ANY,    /* null when absent */
+        FIELD_ANY,    /* as it comes; null when absent */
+        FIELD_MAP,    /* a map with free keys: sorted */
         FIELD_STRING, /* "" */
         FIELD_NUMBER, /* 0 */
         FIELD_BOOL,   /* false */

@@ -38,9 +38,13 @@ class Exchange:
         self.request_body, self.status, self.headers, self.body = [], 0, [], []
 
     def answer(self):
-        text = "\n".join(self.body)
+        text = "\n".join(self.body).encode("utf-8", "surrogateescape")
+        headers = dict(header.split(": ", 1) for header in self.headers if ": " in header)
+        if "Content-Length" in headers and "Content-Encoding" not in headers:
+            # Replaced tokens are shorter than the real ones were.
+            return text[: int(headers["Content-Length"])]
         # Between two recorded exchanges stands an empty line of the recording's own.
-        return text.removesuffix("\n").encode("utf-8", "surrogateescape")
+        return text.removesuffix(b"\n")
 
 
 def exchanges_of(path):
@@ -153,8 +157,13 @@ def write_flyrc(home, address, token):
 
 
 def normalised(text):
-    """Padding behind a text that the recording lost or kept is compared too, but not the ages in it."""
+    """Without what varies by nature; padding is compared."""
     return AGE.sub("AGE", text)
+
+
+def without_meter(text):
+    """curl's progress, which names its speed."""
+    return "" if text.lstrip().startswith("% Total") else text
 
 
 @pytest.mark.parametrize("name", recorded_commands())
@@ -178,5 +187,7 @@ def test_does_as_recorded(golden, name, tmp_path):
         replay.stop()
     got_out, got_err = (part.decode("utf-8", "surrogateescape").replace(replay.address, RECORDED_SERVER)
                         for part in (result.stdout, result.stderr))
-    assert (normalised(got_out), got_err, result.returncode) == (normalised(stdout), stderr, code)
+    assert normalised(got_out) == normalised(stdout)
+    assert without_meter(got_err) == without_meter(stderr)
+    assert result.returncode == code
     assert replay.surprises == [] and [f"{e.method} {e.path}" for e in replay.left] == []
