@@ -61,12 +61,15 @@ static void a_missing_file_is_not_found(void) {
         g_assert_error(error, ERROR, ERROR_NOT_FOUND);
 }
 
-static void writing_replaces_the_whole_file_and_leaves_nothing_else(void) {
+typedef bool (*WriteFn)(const char *path, const void *data, size_t length, int mode,
+                        GError **error);
+
+static void check_writing(WriteFn write) {
         put("file", "something longer");
         g_autofree char *path = within("file");
         g_autoptr(GError) error = NULL;
         struct stat status;
-        g_assert_true(file_write(path, "new", 3, 0640, &error));
+        g_assert_true(write(path, "new", 3, 0640, &error));
         g_assert_no_error(error);
         g_autofree char *text = file_read(path, 100, NULL, &error);
         g_assert_cmpstr(text, ==, "new");
@@ -75,6 +78,14 @@ static void writing_replaces_the_whole_file_and_leaves_nothing_else(void) {
         g_autoptr(GDir) entries = g_dir_open(folder, 0, NULL);
         g_assert_cmpstr(g_dir_read_name(entries), ==, "file");
         g_assert_null(g_dir_read_name(entries));
+}
+
+static void writing_replaces_the_whole_file_and_leaves_nothing_else(void) {
+        check_writing(file_write);
+}
+
+static void replacing_does_so_too(void) {
+        check_writing(file_replace);
 }
 
 static void writing_where_nothing_is_fails(void) {
@@ -289,6 +300,7 @@ static const struct {
         { "/files/read/limit", a_file_is_read_up_to_the_limit },
         { "/files/read/missing", a_missing_file_is_not_found },
         { "/files/write/whole", writing_replaces_the_whole_file_and_leaves_nothing_else },
+        { "/files/write/unsynced", replacing_does_so_too },
         { "/files/write/nowhere", writing_where_nothing_is_fails },
         { "/files/remove/tree", removing_takes_the_whole_tree },
         { "/files/remove/links", removing_does_not_follow_links },

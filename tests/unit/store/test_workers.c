@@ -187,6 +187,37 @@ static Volume *container_volume(House *house, const char *worker, int64_t contai
         return volume;
 }
 
+static void volumes_are_created_with_their_container(House *house) {
+        house_worker(house, "w");
+        ContainerOwner owner = { .kind = CONTAINER_OWNER_MEMORY_CHECK,
+                                 .check_key = "k",
+                                 .plan_id = "1" };
+        g_autoptr(Container)
+                container = OK(container_create(house->store, "w", &owner, &metadata, 0, &error));
+        VolumeSpec spec = { .worker = "w",
+                            .owner = { .container_id = container->id, .path = "/a" } };
+        g_autoptr(Volume) kept = OK(volume_create(house->store, &spec, &error));
+        spec.owner.path = "/b";
+        g_autoptr(Volume) failed = OK(volume_create(house->store, &spec, &error));
+        OK(volume_set_failed(house->store, failed->id, &error));
+        OK(container_set_created(house->store, container->id, &error));
+        g_autoptr(Volume) created = OK(volume_get(house->store, kept->handle, &error));
+        g_assert_cmpint(created->state, ==, VOLUME_CREATED);
+        g_autoptr(Volume) other = OK(volume_get(house->store, failed->handle, &error));
+        g_assert_cmpint(other->state, ==, VOLUME_FAILED);
+}
+
+static void half_made_volumes_go_once_nothing_wants_them(House *house) {
+        house_worker(house, "w");
+        VolumeSpec spec = { .worker = "w", .team_id = house->team_id };
+        g_autoptr(Volume) volume = OK(volume_create(house->store, &spec, &error));
+        int64_t marked, deleted;
+        OK(volume_sweep(house->store, clock_now(), 0, &marked, &deleted, &error));
+        g_assert_cmpint(marked, ==, 1);
+        g_autoptr(Volume) swept = OK(volume_get(house->store, volume->handle, &error));
+        g_assert_cmpint(swept->state, ==, VOLUME_DESTROYING);
+}
+
 static void volumes_belong_to_what_they_are_for(House *house) {
         house_worker(house, "w");
         VolumeSpec base = { .worker = "w", .owner = { .base_resource_type = "git" } };
@@ -349,6 +380,8 @@ static void add(void) {
         house_add("/store/workers/leaving", a_leaving_worker_waits_for_its_builds);
         house_add("/store/workers/name", a_name_belongs_to_who_took_it);
         house_add("/store/workers/tasks", tasks_take_places_up_to_the_limit);
+        house_add("/store/volumes/with-container", volumes_are_created_with_their_container);
+        house_add("/store/volumes/half-made", half_made_volumes_go_once_nothing_wants_them);
         house_add("/store/workers/step", a_step_has_one_container_however_often_it_asks);
         house_add("/store/workers/session", checks_reuse_a_session_until_it_expires);
         house_add("/store/workers/report", a_report_finds_what_is_unknown_missing_and_gone);
