@@ -86,19 +86,22 @@ void heartbeat_worker(ApiCall *call) {
 
 /* ---- leaving ---- */
 
-static Worker *find_worker(ApiCall *call) {
+/* unknown: the status when it is not there. */
+static Worker *find_worker(ApiCall *call, int unknown) {
         g_autoptr(GError) error = NULL;
         Worker *worker = worker_find(call->store, call_param(call, "worker_name"), &error);
 
-        if (!worker)
+        if (error_is(error, ERROR_NOT_FOUND))
+                call_empty(call, unknown);
+        else if (!worker)
                 call_failed(call, error);
         return worker;
 }
 
 /* The body must name the worker's team. */
-static Worker *find_worker_of_body(ApiCall *call) {
+static Worker *find_worker_of_body(ApiCall *call, int unknown) {
         g_autoptr(Value) body = call_json(call);
-        g_autoptr(Worker) worker = body ? find_worker(call) : NULL;
+        g_autoptr(Worker) worker = body ? find_worker(call, unknown) : NULL;
 
         if (!worker)
                 return NULL;
@@ -111,7 +114,7 @@ static Worker *find_worker_of_body(ApiCall *call) {
 
 void land_worker(ApiCall *call) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(Worker) worker = find_worker_of_body(call);
+        g_autoptr(Worker) worker = find_worker_of_body(call, 404);
 
         if (worker)
                 call_done(call, worker_land(call->store, worker->name, &error), error);
@@ -119,7 +122,7 @@ void land_worker(ApiCall *call) {
 
 void retire_worker(ApiCall *call) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(Worker) worker = find_worker_of_body(call);
+        g_autoptr(Worker) worker = find_worker_of_body(call, 404);
 
         if (worker)
                 call_done(call, worker_retire(call->store, worker->name, &error), error);
@@ -127,7 +130,7 @@ void retire_worker(ApiCall *call) {
 
 void prune_worker(ApiCall *call) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(Worker) worker = find_worker(call);
+        g_autoptr(Worker) worker = find_worker(call, 404);
 
         if (!worker)
                 return;
@@ -140,9 +143,10 @@ void prune_worker(ApiCall *call) {
         call_answer(call, 400, answer);
 }
 
+/* One that is not there is a failure here, not a 404. */
 void delete_worker(ApiCall *call) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(Worker) worker = find_worker_of_body(call);
+        g_autoptr(Worker) worker = find_worker_of_body(call, 500);
 
         if (worker)
                 call_done(call, worker_delete(call->store, worker->name, &error), error);
@@ -173,10 +177,30 @@ static void answer_handles(ApiCall *call, ListFn list) {
         call_answer(call, 200, answer);
 }
 
+/* Borrowed texts; *ret NULL for null. False: it is no list of texts. */
+static bool read_handles(const Value *body, GPtrArray **ret) {
+        g_autoptr(GPtrArray) handles = g_ptr_array_new();
+
+        if (value_kind(body) == VALUE_NULL) {
+                *ret = NULL;
+                return true;
+        }
+        if (value_kind(body) != VALUE_LIST)
+                return false;
+        for (size_t i = 0; i < value_length(body); i++) {
+                const Value *handle = value_at(body, i);
+                if (!value_is(handle, VALUE_STRING))
+                        return false;
+                g_ptr_array_add(handles, (char *) value_text(handle));
+        }
+        *ret = g_steal_pointer(&handles);
+        return true;
+}
+
 static void take_report(ApiCall *call, ReportFn report) {
         const char *worker = http_query(call->request, "worker_name");
         g_autoptr(GError) error = NULL;
-        g_autoptr(GPtrArray) handles = g_ptr_array_new();
+        g_autoptr(GPtrArray) handles = NULL;
 
         if (!worker || !*worker) {
                 call_empty(call, 404);
@@ -185,10 +209,9 @@ static void take_report(ApiCall *call, ReportFn report) {
         g_autoptr(Value) body = call_json(call);
         if (!body)
                 return;
-        for (size_t i = 0; i < value_length(body); i++)
-                if (value_text(value_at(body, i)))
-                        g_ptr_array_add(handles, (char *) value_text(value_at(body, i)));
-        if (report(call->store, worker, handles, clock_now(), &error))
+        if (!read_handles(body, &handles))
+                call_empty(call, 400);
+        else if (report(call->store, worker, handles, clock_now(), &error))
                 call_empty(call, 204);
         else
                 call_failed(call, error);
