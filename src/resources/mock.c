@@ -257,12 +257,17 @@ static bool create_file(const char *destination, const char *name, const Value *
         g_autofree char *parent = g_path_get_dirname(path);
         if (!directory_make(parent, 0755, error))
                 return false;
-        /* In an image all three scripts are links to one program: each name must get its own file. */
-        if (g_file_test(path, G_FILE_TEST_IS_SYMLINK) && unlink(path) < 0) {
-                error_set_errno(error, errno, "unlink %s", path);
-                return false;
+        /* In an image all three scripts are links to one program: each name gets its own file, as executable. */
+        mode_t mode = 0644;
+        if (g_file_test(path, G_FILE_TEST_IS_SYMLINK)) {
+                if (g_file_test(path, G_FILE_TEST_IS_EXECUTABLE))
+                        mode = 0755;
+                if (unlink(path) < 0) {
+                        error_set_errno(error, errno, "unlink %s", path);
+                        return false;
+                }
         }
-        return write_file(path, text->str, text->len, 0644, error);
+        return write_file(path, text->str, text->len, mode, error);
 }
 
 /* Params win over the source, path by path. */
