@@ -187,7 +187,7 @@ static const Case put_rows[] = {
           .privileged = true },
         { "{\"params\":{\"file\":\"number\"}}",
           "{\"version\":{\"version\":\"12\\n\"},\"metadata\":null}",
-          INFO("pushing version: 12\n                        ") },
+          INFO("pushing version: 12                         ") },
         { "{\"params\":{\"version\":\"1\",\"print_env\":true}}",
           "{\"version\":{\"version\":\"1\"},\"metadata\":null}",
           INFO("pushing version: 1                          ")
