@@ -76,7 +76,7 @@ static bool index_of(const char *name, unsigned *ret, GError **error) {
 
 /* ---- interfaces ---- */
 
-bool link_pair_make(LinkSocket *link, const LinkPair *pair, GError **error) {
+static bool make_pair(LinkSocket *link, const LinkPair *pair, GError **error) {
         char buffer[MESSAGE_SIZE] = { 0 };
         struct nlmsghdr *message = (struct nlmsghdr *) buffer;
         unsigned bridge = 0;
@@ -105,11 +105,28 @@ bool link_pair_make(LinkSocket *link, const LinkPair *pair, GError **error) {
         mnl_attr_nest_end(message, kind);
 
         if (talk(link, message, NULL, NULL) < 0) {
-                error_set_errno(error, errno, "failed to make the interfaces %s and %s", pair->name,
-                                pair->peer);
+                if (errno == EEXIST)
+                        g_set_error(error, ERROR, ERROR_EXISTS, "the interface %s exists already",
+                                    pair->name);
+                else
+                        error_set_errno(error, errno, "failed to make the interfaces %s and %s",
+                                        pair->name, pair->peer);
                 return false;
         }
         return true;
+}
+
+/* The name is made of this work directory and an address that nobody holds: what has it is left over from a work
+ * directory that was removed under its containers. */
+bool link_pair_make(LinkSocket *link, const LinkPair *pair, GError **error) {
+        g_autoptr(GError) local = NULL;
+
+        if (make_pair(link, pair, &local))
+                return true;
+        if (error_is(local, ERROR_EXISTS) && link_delete(link, pair->name, NULL))
+                return make_pair(link, pair, error);
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
 }
 
 bool link_bridge_make(LinkSocket *link, const char *name, const char *alias, unsigned mtu,
