@@ -172,7 +172,8 @@ class Normaliser:
             line = re.sub(r"\[0\d\d\d\]", "[0000]", line)
             line = re.sub(r"http://(localhost|127\.0\.0\.1):\d+", "http://URL", line)
             line = re.sub(r"builds/\d+", "builds/N", line)
-            line = re.sub(r"BUILD_ID=\d+ *", "BUILD_ID=N ", line)
+            line = re.sub(r"(BUILD_(?:JOB_|PIPELINE_)?ID)=\d+ *", r"\1=N ", line)
+            line = re.sub(r"(ATC_EXTERNAL_URL=http://URL) *", r"\1 ", line)
             kept.append(line)
         return kept
 
