@@ -2,9 +2,14 @@
 
 import time
 
+import pytest
+
 import harness
 import house
 import load
+
+# Long: the worker keeps what has ended for a minute before it lets go of it.
+pytestmark = pytest.mark.soak
 
 SHORT = ["--gc-interval", "1s", "--gc-one-off-grace-period", "1s", "--gc-missing-grace-period", "1s",
          "--gc-hijack-grace-period", "1s", "--gc-failed-grace-period", "1s"]

@@ -18,6 +18,9 @@ import pytest
 import harness
 import house
 
+# Long, and not yet in full agreement: see the cases it names.
+pytestmark = pytest.mark.soak
+
 GOLDEN = pathlib.Path(os.environ["WEIR_GOLDEN"]) if os.environ.get("WEIR_GOLDEN") else None
 AT_ONCE = 4
 
