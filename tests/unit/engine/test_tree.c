@@ -150,8 +150,8 @@ static const Case timeouts[] = {
           FAIL, "block" },
         { "{'on_abort':{'step':{'timeout':{'step':'block','duration':'500ms'}},'on_abort':'ok@no'}}",
           FAIL, "block" },
-        { "{'ensure':{'step':{'timeout':{'step':'block','duration':'500ms'}},'ensure':'ok@e'}}", FAIL,
-          "block e" },
+        { "{'ensure':{'step':{'timeout':{'step':'block','duration':'500ms'}},'ensure':'ok@e'}}",
+          FAIL, "block e" },
         { NULL },
 };
 
