@@ -10,6 +10,7 @@ const Command *const commands[] = {
         &command_destroy_pipeline,
         &command_execute,
         &command_get_pipeline,
+        &command_help,
         &command_jobs,
         &command_login,
         &command_logout,

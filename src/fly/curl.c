@@ -92,6 +92,7 @@ const Command command_curl = {
         .summary = "curl the api",
         .options = curl_options,
         .size = sizeof(CurlOptions),
+        .usage = "PATH [curl flags...]",
         .arguments = curl_arguments,
         .run = curl_run,
 };

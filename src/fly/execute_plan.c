@@ -21,15 +21,21 @@ static const LocalFolder *find_folder(const GPtrArray *folders, const char *name
         return NULL;
 }
 
-const Value *one_off_job_input(const OneOff *build, const char *task_input) {
+/* Its place among the job's inputs; their number when there is none. */
+static size_t job_input_index(const OneOff *build, const char *task_input) {
         const char *name = value_get_string(build->input_mapping, task_input, task_input);
+        size_t i = 0;
 
-        for (size_t i = 0; i < value_length(build->job_inputs); i++) {
-                const Value *input = value_at(build->job_inputs, i);
-                if (g_str_equal(value_get_string(input, "name", ""), name))
-                        return input;
-        }
-        return NULL;
+        while (i < value_length(build->job_inputs) &&
+               !g_str_equal(value_get_string(value_at(build->job_inputs, i), "name", ""), name))
+                i++;
+        return i;
+}
+
+const Value *one_off_job_input(const OneOff *build, const char *task_input) {
+        size_t index = job_input_index(build, task_input);
+
+        return index < value_length(build->job_inputs) ? value_at(build->job_inputs, index) : NULL;
 }
 
 static Plan *next_plan(OneOff *build, PlanKind kind) {
@@ -65,8 +71,12 @@ static char **strv_of(const Value *list) {
         return out;
 }
 
-static Plan *get_plan(OneOff *build, const char *name, const Value *input, const GPtrArray *types) {
-        Plan *plan = next_plan(build, PLAN_GET);
+/* first_id: the job's first input has it, used or not, as the stock client counts. */
+static Plan *get_plan(const OneOff *build, const char *name, uint64_t first_id,
+                      const GPtrArray *types) {
+        size_t index = job_input_index(build, name);
+        const Value *input = value_at(build->job_inputs, index);
+        Plan *plan = plan_new(plan_id_format(first_id + index), PLAN_GET);
         GetPlan *get = plan->get;
         const PlannerImage image = { .resource_types = types,
                                      .plan_id = plan->id,
@@ -102,14 +112,15 @@ static bool add_inputs(OneOff *build, GPtrArray *steps, const GPtrArray *types, 
                 plan->artifact->artifact_id = folder->artifact;
                 g_hash_table_insert(local, folder->name, plan);
         }
+        const uint64_t first_id = build->counter + 1;
+        build->counter += value_length(build->job_inputs);
         bool good = true;
         for (size_t i = 0; inputs && i < inputs->len && good; i++) {
                 const TaskInputConfig *input = inputs->pdata[i];
                 Plan *plan = g_hash_table_lookup(local, input->name);
-                const Value *of_job = one_off_job_input(build, input->name);
                 g_hash_table_remove(local, input->name);
-                if (!plan && of_job)
-                        plan = get_plan(build, input->name, of_job, types);
+                if (!plan && one_off_job_input(build, input->name))
+                        plan = get_plan(build, input->name, first_id, types);
                 if (plan)
                         g_ptr_array_add(steps, plan);
                 else if (!input->optional)
@@ -138,6 +149,7 @@ static GPtrArray *add_outputs(OneOff *build) {
         return steps;
 }
 
+/* Takes types. */
 static Plan *task_plan(OneOff *build, GPtrArray *types) {
         Plan *plan = next_plan(build, PLAN_TASK);
         TaskPlan *task = plan->task;
@@ -148,8 +160,11 @@ static Plan *task_plan(OneOff *build, GPtrArray *types) {
         task->tags = build->tags ? g_strdupv((char **) build->tags) : NULL;
         if (value_length(build->input_mapping))
                 task->input_mapping = value_ref(build->input_mapping);
-        if (types->len)
-                task->resource_types = g_ptr_array_ref(types);
+        if (types->len) {
+                task->resource_types = types; /* a plan frees its items itself */
+                g_ptr_array_set_free_func(types, NULL);
+        } else
+                g_ptr_array_unref(types);
         return plan;
 }
 
@@ -172,7 +187,7 @@ Plan *one_off_plan(OneOff *build, GError **error) {
         if (!types || !add_inputs(build, inputs, types, error))
                 return NULL;
         g_autoptr(GPtrArray) outputs = add_outputs(build);
-        Plan *task = task_plan(build, types);
+        Plan *task = task_plan(build, g_steal_pointer(&types));
         Plan *gathering = parallel_plan(build, g_steal_pointer(&inputs));
         Plan *whole = next_plan(build, PLAN_DO);
         g_ptr_array_add(whole->steps, gathering);

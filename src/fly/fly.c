@@ -246,7 +246,7 @@ static bool run(Fly *fly, int argc, char **argv, GError **error) {
                 puts(fly_version());
                 return true;
         }
-        if (index == argc || g_str_equal(argv[index], "help")) {
+        if (index == argc) {
                 g_autofree char *help = fly_help();
                 fputs(help, stdout);
                 return true;

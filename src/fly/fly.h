@@ -57,8 +57,9 @@ typedef struct {
         const char *name;
         const char *aliases[3];
         const char *summary;
-        const Option *options;        /* ends with a NULL name; NULL: none beyond the global ones */
-        size_t size;                  /* of its options struct; 0: Globals alone */
+        const Option *options; /* ends with a NULL name; NULL: none beyond the global ones */
+        size_t size;           /* of its options struct; 0: Globals alone */
+        const char *usage;     /* of positional arguments, in --help's first line; NULL: none */
         const char *const *arguments; /* pairs of name and help for --help, NULL-terminated */
         /* options is its struct, arguments are the positional ones. */
         bool (*run)(Fly *fly, const void *options, const GPtrArray *arguments, GError **error);

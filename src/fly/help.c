@@ -1,5 +1,5 @@
 /* --help, in go-flags' layout (reference 02 §1.2). */
-#include "fly/fly.h"
+#include "fly/commands.h"
 
 #include <string.h>
 
@@ -21,36 +21,43 @@ static char *left_side(const Option *option, size_t indent) {
         return g_string_free(text, FALSE);
 }
 
-static size_t widest(const Option *options, size_t indent, size_t least) {
-        for (; options && options->name; options++) {
-                g_autofree char *left = left_side(options, indent);
-                least = MAX(least, strlen(left));
+/* go-flags' arithmetic: names and values in one column, commands' options indented by four more, and one value name
+ * anywhere makes room for an equals sign and two spaces everywhere. */
+static size_t description_column(const Option *own) {
+        size_t longest = 0;
+        bool has_value_name = false;
+
+        for (const Option *option = global_options; option->name; option++)
+                longest = MAX(longest, strlen(option->name));
+        for (; own && own->name; own++) {
+                const char *value = own->value_name ? own->value_name : "";
+                longest = MAX(longest, strlen(own->name) + strlen(value) + OWN_INDENT - 2);
+                has_value_name = has_value_name || own->value_name;
         }
-        return least;
+        return 2 + strlen("-x, --") + longest + (has_value_name ? 3 : 0) + GAP;
 }
 
-static void append_wrapped(GString *text, const char *words, size_t column) {
-        g_auto(GStrv) parts = g_strsplit(words, " ", -1);
-        size_t at = column;
+/* As go-flags breaks: what fits stays; else at the last space before the edge. */
+static void append_wrapped(GString *text, const char *words, size_t column, size_t edge) {
+        size_t width = edge - column;
 
-        for (size_t i = 0; parts[i]; i++) {
-                size_t length = strlen(parts[i]);
-                if (at > column && at + 1 + length > WIDTH) {
-                        g_string_append_printf(text, "\n%*s", (int) column, "");
-                        at = column;
-                } else if (at > column) {
-                        g_string_append_c(text, ' ');
-                        at++;
-                }
-                g_string_append(text, parts[i]);
-                at += length;
+        while (strlen(words) > width) {
+                size_t at = width;
+                while (at > 0 && words[at - 1] != ' ')
+                        at--;
+                if (at == 0)
+                        break;
+                g_string_append_len(text, words, (gssize) at - 1);
+                g_string_append_printf(text, "\n%*s", (int) column, "");
+                words += at;
         }
-        g_string_append_c(text, '\n');
+        g_string_append_printf(text, "%s\n", words);
 }
 
-static void append_line(GString *text, const char *left, const char *help, size_t column) {
+static void append_line(GString *text, const char *left, const char *help, size_t column,
+                        size_t edge) {
         g_string_append_printf(text, "%-*s", (int) column, left);
-        append_wrapped(text, help, column);
+        append_wrapped(text, help, column, edge);
 }
 
 static void append_options(GString *text, const Option *options, size_t indent, size_t column) {
@@ -60,25 +67,24 @@ static void append_options(GString *text, const Option *options, size_t indent, 
                                                 ? g_strdup_printf("%s (default: %s)", options->help,
                                                                   options->standard)
                                                 : g_strdup(options->help);
-                append_line(text, left, help, column);
+                append_line(text, left, help, column, WIDTH);
         }
 }
 
-static void append_globals(GString *text, const Command *command, size_t column) {
+static void append_globals(GString *text, size_t column) {
         g_string_append(text, "\nApplication Options:\n");
         append_options(text, global_options, 2, column);
         g_string_append(text, "\nHelp Options:\n");
-        append_line(text, "  -h, --help", "Show this help message", column);
+        append_line(text, "  -h, --help", "Show this help message", column, WIDTH);
 }
 
 char *fly_help(void) {
         GString *text = g_string_new("Usage:\n  fly [OPTIONS] <command>\n");
-        size_t column = widest(global_options, 2, 0);
+        size_t column = description_column(NULL);
 
         for (size_t i = 0; commands[i]; i++)
-                column = MAX(column, strlen(commands[i]->name) + 2);
-        column += GAP;
-        append_globals(text, NULL, column);
+                column = MAX(column, 2 + strlen(commands[i]->name) + GAP);
+        append_globals(text, column);
         g_string_append(text, "\nAvailable commands:\n");
         for (size_t i = 0; commands[i]; i++) {
                 g_autofree char *aliases = g_strjoinv(", ", (char **) commands[i]->aliases);
@@ -92,18 +98,38 @@ char *fly_help(void) {
 
 char *fly_command_help(const Command *command) {
         GString *text = g_string_new(NULL);
-        size_t column = widest(global_options, 2, 0);
+        bool has_options = command->options && command->options[0].name;
+        size_t column = description_column(command->options);
 
-        column = widest(command->options, OWN_INDENT, column);
-        column += command->options && command->options[0].name ? 4 : GAP;
         g_string_append_printf(text, "Usage:\n  fly [OPTIONS] %s", command->name);
-        if (command->options && command->options[0].name)
+        if (has_options)
                 g_string_append_printf(text, " [%s-OPTIONS]", command->name);
+        if (command->usage)
+                g_string_append_printf(text, " %s", command->usage);
         g_string_append_c(text, '\n');
-        append_globals(text, command, column);
-        if (command->options && command->options[0].name)
+        append_globals(text, column);
+        if (has_options)
                 g_string_append_printf(text, "\n[%s command options]\n", command->name);
         append_options(text, command->options, OWN_INDENT, column);
+        if (command->arguments)
+                g_string_append_printf(text, "\n[%s command arguments]\n", command->name);
+        for (size_t i = 0; command->arguments && command->arguments[i]; i += 2) {
+                g_autofree char *left = g_strconcat("  ", command->arguments[i], NULL);
+                append_line(text, left, command->arguments[i + 1], column, WIDTH - 1);
+        }
         g_string_append_c(text, '\n');
         return g_string_free(text, FALSE);
 }
+
+static bool help_run(Fly *fly, const void *options, const GPtrArray *arguments, GError **error) {
+        g_autofree char *help = fly_help();
+
+        fputs(help, stdout);
+        return true;
+}
+
+const Command command_help = {
+        .name = "help",
+        .summary = "Print this help message",
+        .run = help_run,
+};

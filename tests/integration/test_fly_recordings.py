@@ -25,6 +25,7 @@ UNFIT = {
     "005-targets": "shows when the recorded token expires",
     "059-hijack": "needs a WebSocket",
     "069-builds-since": "asks for a time relative to the recording",
+    "103-execute-priv": "its event stream was recorded compressed, and cut",
     "107-active-users": "asks for a time relative to the recording",
     "108-active-users-json": "asks for a time relative to the recording",
 }
@@ -32,6 +33,17 @@ UNFIT = {
 QUOTED = ["not.set={a: 1}", "pinned for a reason"]
 # What varies in the output by its nature.
 AGE = re.compile(r"\b(?:\d+d|\d+h\d+m|\d+m\d+s|\d+s)\b")
+
+
+# Bodies whose bytes matter.
+COMPARED = ("application/json", "application/x-yaml")
+PLAN_ID = re.compile(r'"id":"([0-9a-f]{8})"')
+
+
+def counted(body):
+    """A plan's ids count from the time it was made: as distances from the first."""
+    ids = [int(number, 16) for number in PLAN_ID.findall(body)]
+    return PLAN_ID.sub(lambda match: f'"id":{int(match[1], 16) - min(ids)}', body)
 
 
 class Exchange:
@@ -101,9 +113,9 @@ class Replay:
                         replay.left.remove(found)
                     else:
                         replay.surprises.append(f"{self.command} {self.path}")
-                if found and found.headers and "yaml" in self.headers.get("Content-Type", ""):
-                    expected = "\n".join(found.request_body)
-                    if body.strip() != expected.strip():
+                if found and body and self.headers.get("Content-Type", "") in COMPARED:
+                    expected = counted("\n".join(found.request_body).strip())
+                    if counted(body.strip()) != expected:
                         replay.surprises.append(f"body of {self.command} {self.path}:\n{body}\ninstead of\n{expected}")
                 self.reply(found)
 
@@ -193,7 +205,7 @@ def test_does_as_recorded(golden, name, tmp_path):
     if name in UNFIT:
         pytest.skip(UNFIT[name])
     command = next((word for word in words[1:] if not word.startswith("-") and word != "g"), None)
-    if command and command not in known_commands() and command not in ("bad", "nt", "help"):
+    if command and command not in known_commands() and command not in ("bad", "nt"):
         pytest.skip(f"{command} is not part of fly yet")
     exchanges = exchanges_of(golden / "http" / f"{name}.txt") if (golden / "http" / f"{name}.txt").exists() else []
     replay = Replay(exchanges)
@@ -210,8 +222,8 @@ def test_does_as_recorded(golden, name, tmp_path):
                         for part in (result.stdout, result.stderr))
     if name == "113-help":
         stdout = of_known(stdout)
-    assert normalised(got_out) == normalised(stdout)
     assert without_meter(got_err) == without_meter(stderr)
+    assert normalised(got_out) == normalised(stdout)
     assert result.returncode == code
     assert replay.surprises == [] and [f"{e.method} {e.path}" for e in replay.left] == []
 
@@ -219,8 +231,8 @@ def test_does_as_recorded(golden, name, tmp_path):
 @pytest.mark.parametrize("name", sorted(p.stem for p in pathlib.Path(GOLDEN, "help").glob("fly-*.txt")) if GOLDEN else [None])
 def test_helps_as_recorded(golden, name):
     command = name.removeprefix("fly-")
-    if command != "help" and command not in known_commands():
+    if command not in known_commands():
         pytest.skip(f"{command} is not part of fly yet")
     result = subprocess.run(["fly", command, "--help"], executable=harness.FLY, capture_output=True, text=True, check=True)
     expected = (golden / "help" / f"{name}.txt").read_text()
-    assert result.stdout.strip() == (of_known(expected) if command == "help" else expected).strip()
+    assert result.stdout.strip() == expected.strip()
