@@ -24,7 +24,7 @@ run_packages=(
     libzstd-dev meson mmdebstrap nftables ninja-build pkg-config python3 runc zlib1g-dev
 )
 test_packages=(
-    ccache clang clang-format devscripts libclang-rt-14-dev postgresql-15 procps python3-pytest shellcheck util-linux
+    ccache clang clang-format devscripts libclang-rt-14-dev postgresql-15 procps python3-pytest shellcheck tzdata util-linux
 )
 
 # Unit tests whose suites run under TSan too: what has threads of its own.
@@ -82,9 +82,11 @@ deps_packages() {
 }
 
 deps() {
+    local programs
     deps_packages "${1:-test}"
     meson_setup build
-    compile build src/resources/weir-resource-mock src/resources/weir-resource-git
+    mapfile -t programs < <(ninja -C build -t targets all | sed -n 's#^\(src/resources/weir-resource-[a-z-]*\): .*LINKER$#\1#p')
+    compile build "${programs[@]}"
     src/resources/make-rootfs build/src/resources .cache/resource-types
 }
 

@@ -1,7 +1,9 @@
 """The resource types in the root filesystems that workers get: what is in them runs, unconfined but for chroot."""
 
+import datetime
 import json
 import os
+import re
 import subprocess
 import tarfile
 
@@ -40,14 +42,14 @@ def run(root, program, request, *words, status=0):
     return json.loads(done.stdout) if done.stdout else None, done.stderr
 
 
-@pytest.mark.parametrize("name", ["git", "mock"])
-def test_metadata_names_the_type(name):
+@pytest.mark.parametrize("name,unique", [("git", False), ("mock", False), ("time", True)])
+def test_metadata_names_the_type(name, unique):
     described = harness.RESOURCE_TYPES / name / "resource_metadata.json"
     if not described.exists():
         pytest.skip(f"there is no {described}")
     metadata = json.loads(described.read_text())
     assert metadata["type"] == name
-    assert metadata["privileged"] is False and metadata["unique_version_history"] is False
+    assert metadata["privileged"] is False and metadata["unique_version_history"] is unique
 
 
 def test_mock_is_an_image_that_has_what_tasks_use(roots):
@@ -69,6 +71,19 @@ def test_mock_is_an_image_that_has_what_tasks_use(roots):
 def test_mock_says_what_is_wrong(roots):
     _, said = run(roots("mock"), "check", {"source": {"unknown": 1}}, status=1)
     assert 'FATA\x1b[0m[0000] invalid payload: json: unknown field "unknown"' in said
+
+
+def test_time_knows_the_zones_of_the_world(roots):
+    root = roots("time")
+    source = {"location": "America/New_York", "interval": "1s"}
+    (version,), _ = run(root, "check", {"source": source})
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?-0[45]:00", version["time"])
+    answer, _ = run(root, "in", {"source": source, "version": version}, "/tmp/build/get")
+    assert answer == {"version": version, "metadata": None}
+    seconds = datetime.datetime.fromisoformat(re.sub(r"\.\d+", "", version["time"])).timestamp()
+    assert (root / "tmp/build/get/epoch").read_text() == str(int(seconds))
+    _, said = run(root, "check", {"source": {"location": "Atlantis"}}, status=1)
+    assert said == "parse error: unknown time zone Atlantis\n"
 
 
 def test_git_checks_gets_and_puts(roots):
