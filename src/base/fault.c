@@ -13,6 +13,56 @@
 
 typedef enum { ACTION_KILL, ACTION_STOP, ACTION_EXIT, ACTION_ERROR } Action;
 
+/* One line each: tests/integration reads them here. */
+const FaultPoint fault_points[] = {
+        { "migrate-before", "web", "a migration is about to run" },
+        { "migrate-after", "web", "a migration ran, and is not committed" },
+        { "db-before-commit", "web", "a transaction is done, and not committed" },
+        { "db-after-commit", "web", "it is committed, nobody was told" },
+        { "db-retry", "web", "error: a transaction is run again" },
+        { "build-started", "web", "a pending build got its plan, nobody runs it" },
+        { "build-leased", "web", "a build has an owner, its log is not readied" },
+        { "build-log-append", "web", "events are about to be written; error: they cannot be" },
+        { "build-log-appended", "web",
+          "events are written, not on the disk; error: they cannot be synced" },
+        { "build-log-synced", "web", "events are on the disk, no watcher has seen them" },
+        { "step-initialized", "web", "a step said that it begins, nothing else" },
+        { "container-row", "web", "a container has its row, the worker does not know it" },
+        { "volume-row", "web", "a volume has its row, the worker does not know it" },
+        { "volume-answered", "web", "a worker made a volume, its row says creating" },
+        { "container-answered", "web", "a worker made a container, its row says creating" },
+        { "container-ready", "web",
+          "a container stands, the journal does not say that its step runs" },
+        { "step-started", "web",
+          "the start event is stored, the journal does not say that the step runs" },
+        { "journal-running", "web", "the journal says that a step runs, no process was started" },
+        { "process-started", "web", "a process was started, nothing of it was read" },
+        { "process-ended", "web", "a process ended, its end is nowhere stored" },
+        { "result-kept", "web", "a script's answer is kept with its container, not used" },
+        { "cache-kept", "web", "a fetched volume became a cache, the step has not ended" },
+        { "output-saved", "web", "the version of a put is saved, the step has not ended" },
+        { "step-finished", "web",
+          "the finish event is stored, the journal says that the step runs" },
+        { "step-failed", "web", "the error event is stored, the journal says that the step runs" },
+        { "journal-over", "web", "the journal says that a step is over, nothing after it began" },
+        { "versions-saved", "web", "a check's versions are saved, its end is not noted" },
+        { "before-build-finish", "web", "all steps are over, the log has no end" },
+        { "build-log-ended", "web", "the log has its end, the build runs; error: it stays so" },
+        { "build-finished", "web", "the build has ended, its log is not closed" },
+        { "before-lease-renewal", "web", "leases are about to be renewed" },
+        { "volume-made", "worker", "a volume is on the disk, without its mark of being whole" },
+        { "volume-dead", "worker", "a volume is given up, its files are there" },
+        { "container-directory", "worker",
+          "a container has its folder, the runtime does not know it" },
+        { "container-started", "worker",
+          "process 1 runs, the container is not known; error: it cannot be met" },
+        { "container-answering", "worker", "a container is made, nobody was told" },
+        { "process-directory", "worker", "a process has its folder, process 1 does not know it" },
+        { "process-running", "worker", "process 1 started a process, nobody was told" },
+        { "container-killed", "worker", "a container's processes are dead, its files are there" },
+};
+const size_t fault_points_count = G_N_ELEMENTS(fault_points);
+
 static const char *const action_names[] = { "kill", "stop", "exit", "error" };
 
 typedef struct {
@@ -34,6 +84,13 @@ static Action action_parse(const char *name) {
         g_error("WEIR_FAULT: unknown action '%s'", name);
 }
 
+static void point_check(const char *name) {
+        for (size_t i = 0; i < fault_points_count; i++)
+                if (g_str_equal(fault_points[i].name, name))
+                        return;
+        g_error("WEIR_FAULT: there is no point '%s'", name);
+}
+
 /* "<point>=<action>[@N[+]]" */
 static void fault_add(const char *text) {
         g_auto(GStrv) sides = g_strsplit(text, "=", 2);
@@ -46,6 +103,7 @@ static void fault_add(const char *text) {
         if (nth == 0 || nth > UINT32_MAX || (*rest && !onwards))
                 g_error("WEIR_FAULT: cannot read '%s'", text);
 
+        point_check(sides[0]);
         Fault *fault = &faults[fault_count++];
         fault->point = g_strdup(sides[0]);
         fault->action = action_parse(when[0]);
@@ -91,6 +149,8 @@ static bool fault_act(Action action) {
 
 bool fault_here(const char *point) {
         pthread_once(&once, load_environment);
+        if (fault_count > 0)
+                point_check(point);
         for (size_t i = 0; i < fault_count; i++) {
                 Fault *fault = &faults[i];
                 if (!g_str_equal(fault->point, point))

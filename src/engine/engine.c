@@ -10,6 +10,8 @@
 /* A safety net: everything that matters is told. */
 #define LOOK_AGAIN (10 * DURATION_SECOND)
 #define FINISH_PAUSE DURATION_SECOND
+/* SIGTERM, 10 s, SIGKILL. */
+#define STOP_PATIENCE (15 * DURATION_SECOND)
 
 typedef struct {
         Engine *engine;
@@ -124,6 +126,27 @@ static void count(Engine *engine, BuildStatus status) {
         (*counters[status])++;
 }
 
+/*
+ * An abort or deadline of a build that another life of the server began may have found no step to stop its process:
+ * the journal knows of it.
+ */
+static void stop_left_behind(const Running *running) {
+        const StepSettings *settings = running->engine->spec.settings;
+
+        if (running->lease.epoch == 1)
+                return;
+        g_autoptr(GPtrArray)
+                steps = build_step_list(settings->store, running->lease.build_id, NULL);
+        g_autoptr(Cancel) limit = cancel_new_deadline(running->shutdown, STOP_PATIENCE);
+        for (guint i = 0; steps && i < steps->len; i++) {
+                const BuildStep *step = steps->pdata[i];
+                bool ended = step->state == BUILD_STEP_SUCCEEDED ||
+                             step->state == BUILD_STEP_FAILED;
+                if (step->handle && step->worker && !ended)
+                        pool_stop(settings->pool, step->worker, step->handle, limit, NULL);
+        }
+}
+
 static bool is_leaving(const Running *running, const GError *error) {
         return cancel_fired(running->shutdown) || error_is(error, ERROR_STALE);
 }
@@ -146,8 +169,9 @@ static bool run_build(Running *running, GError **error) {
                 log_info("engine", "build-left", "build", LOG_INT(build->id));
                 return true;
         }
+        stop_left_behind(running);
         BuildStatus status = status_of(ran, succeeded, why);
-        if (!build_log_flush(log, false, error))
+        if (!build_log_flush(log, error))
                 return false;
         fault_here("before-build-finish");
         if (finish(running, status)) {
@@ -278,6 +302,7 @@ static void renew(Engine *engine) {
 
         if (held->len == 0)
                 return;
+        fault_here("before-lease-renewal");
         if (!build_lease_renew(engine->spec.settings->store,
                                (const BuildLease *) (void *) held->data, held->len, engine->node,
                                engine->spec.lease, &lost, &error)) {

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "engine/parallel.h"
+#include "steps/support.h"
 
 /* A step's outcome as the combinators hand it around. */
 typedef struct {
@@ -147,12 +148,25 @@ static bool run_try(const StepCall *call, bool *ret_succeeded, GError **error) {
         return true;
 }
 
+/* The deadline goes on over a restart: the journal says when it began. */
+static bool count_down(const StepCall *call, Duration *duration, GError **error) {
+        g_autoptr(BuildStep) before = NULL;
+
+        if (!step_journal_find(call, &before, error))
+                return false;
+        if (!before)
+                return step_journal_save(call, BUILD_STEP_PLANNED, NULL, NULL, error);
+        *duration = MAX(*duration - before->age, 1);
+        return true;
+}
+
 static bool run_timeout(const StepCall *call, bool *ret_succeeded, GError **error) {
         g_auto(Outcome) outcome = { 0 };
         StepCall timed = *call;
         Duration duration;
 
-        if (!duration_parse(call->plan->wrap->duration, &duration, error))
+        if (!duration_parse(call->plan->wrap->duration, &duration, error) ||
+            !count_down(call, &duration, error))
                 return false;
         g_autoptr(Cancel) cancel = cancel_new_deadline(call->cancel, duration);
         timed.cancel = cancel;

@@ -1,6 +1,7 @@
 /* Finds the container of a step again, or makes it (reference 06 §6.1). */
 #include "pool/container.h"
 
+#include "base/fault.h"
 #include "http/url.h"
 #include "pool/key_lock.h"
 #include "pool/placement.h"
@@ -61,6 +62,22 @@ static bool is_listed(const PoolContainer *container, Cancel *cancel, bool *ret,
         for (size_t i = 0; handles && i < handles->len; i++)
                 *ret = *ret || g_str_equal(g_ptr_array_index(handles, i), container->row->handle);
         return handles != NULL;
+}
+
+bool pool_stop(Pool *pool, const char *worker, const char *handle, Cancel *cancel, GError **error) {
+        g_autofree char *escaped = url_encode_path(handle);
+        g_autofree char *path = g_strconcat("/containers/", escaped, "/stop", NULL);
+        g_autoptr(Value) body = value_map();
+        g_auto(HttpReply) reply = { 0 };
+
+        value_map_set_bool(body, "kill", false);
+        return worker_request(&(WorkerRequest){ .pool = pool,
+                                                .worker = worker,
+                                                .api = WORKER_GARDEN,
+                                                .method = "PUT",
+                                                .path = path,
+                                                .body = body },
+                              cancel, &reply, error);
 }
 
 /* ---- making it ---- */
@@ -182,9 +199,12 @@ static bool make(PoolContainer *container, const ContainerNeed *need, const Pool
                             .gid = -1,
                             .mounts = container->mounts };
         if (!fit_root(&fitting, &root, error) || !fit_mounts(&fitting, error) ||
-            !post_container(container, &fitting, &root, cancel, error) ||
-            !container_set_created(store, container->row->id, error))
+            !post_container(container, &fitting, &root, cancel, error))
                 return false;
+        fault_here("container-answered");
+        if (!container_set_created(store, container->row->id, error))
+                return false;
+        fault_here("container-ready");
         container->user = g_strdup(root.user);
         container->created = true;
         return true;
@@ -292,6 +312,7 @@ static PoolContainer *choose(Pool *pool, const ContainerNeed *need, const PoolWa
                         worker_give_task(pool->spec.store, worker, NULL);
                 return NULL;
         }
+        fault_here("container-row");
         PoolContainer *container = pool_container_new(pool, need, row);
         container->task = task;
         return container;

@@ -1,6 +1,7 @@
 /* Volumes for a container: found, made, cloned or streamed here (reference 06 §6.2). */
 #include "pool/container.h"
 
+#include "base/fault.h"
 #include "base/json.h"
 #include "pool/key_lock.h"
 #include "pool/relay.h"
@@ -54,11 +55,13 @@ static bool make(const Fitting *fitting, const Volume *row, const VolumeRequest 
                                fitting->worker->name);
                 return false;
         }
+        fault_here("volume-row");
         if (!baggageclaim_ensure(&call, request, ret_path, error)) {
                 if (!cancel_fired(fitting->cancel))
                         volume_set_failed(fitting->pool->spec.store, row->id, NULL);
                 return false;
         }
+        fault_here("volume-answered");
         /* A container's own are created with it, in one commit. */
         return row->container_id || volume_set_created(fitting->pool->spec.store, row->id, error);
 }

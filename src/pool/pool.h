@@ -96,6 +96,8 @@ typedef struct PoolContainer PoolContainer;
  */
 PoolContainer *pool_container(Pool *pool, const ContainerNeed *need, const PoolWatch *watch,
                               Cancel *cancel, GError **error);
+/* Ends what runs in a container: SIGTERM, 10 s later SIGKILL. For what no step waits for any more. */
+bool pool_stop(Pool *pool, const char *worker, const char *handle, Cancel *cancel, GError **error);
 /* Ends the step's use of it: a limit's slot is given back. The container stays until the janitor removes it. */
 void pool_container_free(PoolContainer *container);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolContainer, pool_container_free)

@@ -1,6 +1,7 @@
 /* A process in a container: started or found again, its streams, its end (reference 06 §3.6). */
 #include "pool/container.h"
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/thread.h"
@@ -385,23 +386,32 @@ static bool reattach(Stream *stream, GError **error) {
         }
 }
 
+/* Only a worker that does not know it lets us start it: one that is away may have it. Upstream's workers answer 500. */
+static bool is_unknown(const GError *error) {
+        return error_is(error, ERROR_NOT_FOUND) || error_is(error, ERROR_PROTOCOL);
+}
+
 static bool begin(Stream *stream, GError **error) {
         const ProcessNeed *need = stream->need;
         g_autoptr(GError) local = NULL;
 
         if (need->id && !pool_container_created(stream->container)) {
-                if (attach(stream, need->id, &local))
+                stream->id = g_strdup(need->id);
+                if (reattach(stream, &local))
                         return true;
-                if (need->attach_only || error_is(local, ERROR_CANCELLED) ||
-                    error_is(local, ERROR_TIMEOUT)) {
+                if (need->attach_only || !is_unknown(local)) {
                         if (error_is(local, ERROR_PROTOCOL))
-                                local->code = ERROR_NOT_FOUND; /* upstream's workers answer 500 */
+                                local->code = ERROR_NOT_FOUND;
                         g_propagate_error(error, g_steal_pointer(&local));
                         return false;
                 }
+                g_clear_pointer(&stream->id, g_free);
                 disconnect(stream);
         }
-        return start(stream, error);
+        if (!start(stream, error))
+                return false;
+        fault_here("process-started");
+        return true;
 }
 
 static bool follow(Stream *stream, GError **error) {

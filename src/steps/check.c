@@ -1,4 +1,5 @@
 /* Asks a resource for its versions, unless the answer is known and fresh (reference 04 §4.4, 05 §2.5). */
+#include "base/fault.h"
 #include "pool/key_lock.h"
 #include "steps/image.h"
 #include "steps/script.h"
@@ -179,7 +180,8 @@ static bool run_script(const Check *check, const Value *from, ScriptResult *ret,
         const StepCall *call = check->call;
         g_autoptr(PoolContainer) container = make_container(check, error);
 
-        if (!container || !run_emit(call->run, event_start(call->plan->id, clock_now()), error))
+        if (!container || !run_emit_once(call->run, call->plan->id, "start",
+                                         event_start(call->plan->id, clock_now()), error))
                 return false;
         const Script script = { .container = container,
                                 .path = "/opt/resource/check",
@@ -261,6 +263,7 @@ static bool run_due(const Check *check, bool *ret_succeeded, GError **error) {
                 note_end(check, false, NULL);
                 return false;
         }
+        fault_here("versions-saved");
         if (newest)
                 run_put_result(call->run, call->plan->id, newest->version);
         if (!note_end(check, versions != NULL, error))
@@ -305,13 +308,15 @@ static bool run_check(const StepCall *call, bool *ret_succeeded, GError **error)
         g_auto(StepClock) clock = { 0 };
         g_auto(Check) check = { .call = call, .plan = call->plan->check, .clock = &clock };
 
-        if (!run_emit(call->run, event_initialize_check(id, check.plan->name, clock_now()),
-                      error) ||
-            !step_clock_init(&clock, call, check.plan->timeout,
-                             run_settings(call->run)->check_timeout, error) ||
-            !prepare(&check, error) || !settle_locked(&check, ret_succeeded, error))
+        const StepTimeout timeout = { check.plan->timeout, run_settings(call->run)->check_timeout,
+                                      NULL };
+        if (!run_emit_once(call->run, id, "initialize",
+                           event_initialize_check(id, check.plan->name, clock_now()), error) ||
+            !step_clock_init(&clock, call, &timeout, error) || !prepare(&check, error) ||
+            !settle_locked(&check, ret_succeeded, error))
                 return false;
-        return run_emit(call->run, event_finish(id, *ret_succeeded, clock_now()), error);
+        return run_emit_once(call->run, id, "finish", event_finish(id, *ret_succeeded, clock_now()),
+                             error);
 }
 
 bool step_check(const StepCall *call, bool *ret_succeeded, GError **error) {

@@ -1,4 +1,5 @@
 /* Fetches a version of a resource, or finds that a worker has it already (reference 04 §4.1). */
+#include "base/fault.h"
 #include "pool/key_lock.h"
 #include "steps/image.h"
 #include "steps/script.h"
@@ -116,13 +117,15 @@ static bool look_in_caches(const Get *get, Fetched *ret, GError **error) {
 }
 
 static bool say(const Get *get, const char *text, GError **error) {
-        const StepCall *call = get->call;
-        g_autoptr(RunOutput)
-                log = run_output_new(call->run, call->plan->id, call->attempt, "stderr");
+        Run *run = get->call->run;
+        const char *id = get->call->plan->id;
         g_autofree char *line = g_strdup_printf("\033[1;36mINFO: %s\033[0m\n", text);
+        g_autofree char *rest = g_strconcat(text, " and a line", NULL);
 
         /* Upstream writes the empty line as an event of its own (corrections 32). */
-        return run_output_text(log, line, error) && run_output_text(log, "\n", error);
+        return run_emit_once(run, id, text,
+                             event_log(id, "stderr", line, strlen(line), clock_now()), error) &&
+               run_emit_once(run, id, rest, event_log(id, "stderr", "\n", 1, clock_now()), error);
 }
 
 /* ---- nobody has it ---- */
@@ -132,6 +135,7 @@ static bool save_cache(const Get *get, PoolContainer *container, const ScriptRes
         if (!pool_container_save_cache(container, WORKING_DIRECTORY, get->cache->id,
                                        get->clock->cancel, &ret->artifact, error))
                 return false;
+        fault_here("cache-kept");
         return resource_cache_set_metadata(run_settings(get->call->run)->store, get->cache->id,
                                            result->metadata, error);
 }
@@ -157,6 +161,7 @@ static bool fetch(const Get *get, Fetched *ret, GError **error) {
                                                             &watch, get->clock->cancel, error);
         if (!container || !step_journal_save(call, BUILD_STEP_RUNNING, container, NULL, error))
                 return false;
+        fault_here("journal-running");
 
         g_auto(ScriptResult) result = { 0 };
         const Script script = { .container = container,
@@ -253,7 +258,10 @@ static Value *journal_result(const Fetched *fetched) {
         return map;
 }
 
-static bool replay(const StepCall *call, const BuildStep *step, bool *ret_succeeded) {
+static bool replay(const StepCall *call, const BuildStep *step, bool *ret_succeeded,
+                   GError **error) {
+        if (step_journal_errored(step, error))
+                return false;
         const Fetched fetched = {
                 .version = (Value *) value_get(step->result, "version"),
                 .metadata = (Value *) value_get(step->result, "metadata"),
@@ -277,13 +285,12 @@ static bool finish(const Get *get, const Fetched *fetched, bool *ret_succeeded, 
                         return false;
                 leave(call, fetched);
         }
-        if (!run_emit(call->run,
-                      event_finish_get(call->plan->id, fetched->status,
-                                       succeeded ? fetched->version : NULL, fetched->metadata,
-                                       clock_now()),
-                      error) ||
-            !step_journal_save(call, succeeded ? BUILD_STEP_SUCCEEDED : BUILD_STEP_FAILED, NULL,
-                               result, error))
+        if (!run_emit_once(call->run, call->plan->id, "finish",
+                           event_finish_get(call->plan->id, fetched->status,
+                                            succeeded ? fetched->version : NULL, fetched->metadata,
+                                            clock_now()),
+                           error) ||
+            !step_finish(call, succeeded, result, error))
                 return false;
         *ret_succeeded = succeeded;
         return true;
@@ -299,15 +306,16 @@ static bool run_get(const StepCall *call, bool *ret_succeeded, GError **error) {
         if (!step_journal_find(call, &before, error))
                 return false;
         if (step_journal_is_over(before))
-                return replay(call, before, ret_succeeded);
+                return replay(call, before, ret_succeeded, error);
         get.resumed = before != NULL;
-        if (!get.resumed && !run_emit(call->run, event_initialize_get(id, clock_now()), error))
+        if (!run_emit_once(call->run, id, "initialize", event_initialize_get(id, clock_now()),
+                           error))
                 return false;
-        if (!step_clock_init(&clock, call, get.plan->timeout, run_settings(call->run)->get_timeout,
-                             error) ||
-            !prepare(&get, error))
-                return false;
-        if (!get.resumed && !run_emit(call->run, event_start_get(id, clock_now()), error))
+        fault_here("step-initialized");
+        const StepTimeout timeout = { get.plan->timeout, run_settings(call->run)->get_timeout,
+                                      before };
+        if (!step_clock_init(&clock, call, &timeout, error) || !prepare(&get, error) ||
+            !run_emit_once(call->run, id, "start", event_start_get(id, clock_now()), error))
                 return false;
         return find_or_fetch(&get, &fetched, error) && finish(&get, &fetched, ret_succeeded, error);
 }

@@ -59,12 +59,13 @@ bool step_image_fetch_for_task(const StepCall *call, const Plan *check, const Pl
 
         if (check) {
                 g_autoptr(Value) public = plan_to_public(check);
-                if (!run_emit(call->run, event_image_check(call->plan->id, public, clock_now()),
-                              error))
+                if (!run_emit_once(call->run, call->plan->id, "image check",
+                                   event_image_check(call->plan->id, public, clock_now()), error))
                         return false;
         }
         g_autoptr(Value) public = plan_to_public(get);
-        if (!run_emit(call->run, event_image_get(call->plan->id, public, clock_now()), error))
+        if (!run_emit_once(call->run, call->plan->id, "image get",
+                           event_image_get(call->plan->id, public, clock_now()), error))
                 return false;
         if (!fetch(call, check, get, &image, error))
                 return false;

@@ -1,4 +1,5 @@
 /* Pushes to a resource, at most once (reference 04 §4.2; design G4). */
+#include "base/fault.h"
 #include "steps/image.h"
 #include "steps/put_inputs.h"
 #include "steps/script.h"
@@ -137,18 +138,18 @@ static bool finish(const Put *put, const ScriptResult *result, bool *ret_succeed
 
         if (succeeded && *put->plan->resource && !save_output(put, result, error))
                 return false;
+        fault_here("output-saved");
         value_map_set_int(journal, "status", result->status);
         if (succeeded) {
                 run_put_result(call->run, call->plan->id, result->version);
                 value_map_set(journal, "version", value_ref(result->version));
         }
-        if (!run_emit(call->run,
-                      event_finish_put(call->plan->id, result->status,
-                                       succeeded ? result->version : NULL,
-                                       succeeded ? result->metadata : NULL, clock_now()),
-                      error) ||
-            !step_journal_save(call, succeeded ? BUILD_STEP_SUCCEEDED : BUILD_STEP_FAILED, NULL,
-                               journal, error))
+        if (!run_emit_once(call->run, call->plan->id, "finish",
+                           event_finish_put(call->plan->id, result->status,
+                                            succeeded ? result->version : NULL,
+                                            succeeded ? result->metadata : NULL, clock_now()),
+                           error) ||
+            !step_finish(call, succeeded, journal, error))
                 return false;
         *ret_succeeded = succeeded;
         return true;
@@ -170,10 +171,15 @@ static bool run_script(const Put *put, PoolContainer *container, ScriptResult *r
 
         if (put->resumed && pool_container_created(container))
                 return lost_sight(put, error);
-        if (!put->resumed &&
-            (!run_emit(call->run, event_start_put(call->plan->id, clock_now()), error) ||
-             !step_journal_save(call, BUILD_STEP_RUNNING, container, NULL, error)))
-                return false;
+        if (!put->resumed) {
+                if (!run_emit_once(call->run, call->plan->id, "start",
+                                   event_start_put(call->plan->id, clock_now()), error))
+                        return false;
+                fault_here("step-started");
+                if (!step_journal_save(call, BUILD_STEP_RUNNING, container, NULL, error))
+                        return false;
+                fault_here("journal-running");
+        }
         const Script script = { .container = container,
                                 .path = "/opt/resource/out",
                                 .directory = WORKING_DIRECTORY,
@@ -189,7 +195,10 @@ static bool run_script(const Put *put, PoolContainer *container, ScriptResult *r
         return false;
 }
 
-static bool replay(const StepCall *call, const BuildStep *step, bool *ret_succeeded) {
+static bool replay(const StepCall *call, const BuildStep *step, bool *ret_succeeded,
+                   GError **error) {
+        if (step_journal_errored(step, error))
+                return false;
         *ret_succeeded = step->state == BUILD_STEP_SUCCEEDED;
         if (*ret_succeeded)
                 run_put_result(call->run, call->plan->id, value_get(step->result, "version"));
@@ -205,14 +214,15 @@ static bool run_put(const StepCall *call, bool *ret_succeeded, GError **error) {
         if (!step_journal_find(call, &before, error))
                 return false;
         if (step_journal_is_over(before))
-                return replay(call, before, ret_succeeded);
+                return replay(call, before, ret_succeeded, error);
         put.resumed = before != NULL;
-        if (!put.resumed &&
-            !run_emit(call->run, event_initialize_put(call->plan->id, clock_now()), error))
+        if (!run_emit_once(call->run, call->plan->id, "initialize",
+                           event_initialize_put(call->plan->id, clock_now()), error))
                 return false;
-        if (!step_clock_init(&clock, call, put.plan->timeout, run_settings(call->run)->put_timeout,
-                             error) ||
-            !prepare(&put, error))
+        fault_here("step-initialized");
+        const StepTimeout timeout = { put.plan->timeout, run_settings(call->run)->put_timeout,
+                                      before };
+        if (!step_clock_init(&clock, call, &timeout, error) || !prepare(&put, error))
                 return false;
         g_autoptr(PoolContainer) container = make_container(&put, error);
         return container && run_script(&put, container, &result, error) &&

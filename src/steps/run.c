@@ -95,6 +95,16 @@ bool run_emit(Run *run, Event *event, GError **error) {
         return run_emit_at(run, event, NULL, error);
 }
 
+/* A mark is kept as a stream of one byte: in the frame of its event, so that neither is there without the other. */
+bool run_emit_once(Run *run, const char *plan_id, const char *mark, Event *event, GError **error) {
+        g_autoptr(Event) owned = event;
+        const StreamOffset stream = { .plan_id = plan_id, .source = mark, .offset = 1 };
+        int64_t emitted;
+
+        return run_stored_offset(run, &stream, &emitted, error) &&
+               (emitted > 0 || run_emit_at(run, g_steal_pointer(&owned), &stream, error));
+}
+
 bool run_stored_offset(Run *run, const StreamOffset *stream, int64_t *ret, GError **error) {
         if (run->spec.log)
                 return build_log_offset(run->spec.log, stream, ret, error);
@@ -111,7 +121,7 @@ bool run_emit_error(Run *run, const char *plan_id, const GError *why, GError **e
                 text = g_strdup("timeout exceeded");
         else
                 text = run_redact(run, why->message);
-        return run_emit(run, event_error(plan_id, text, clock_now()), error);
+        return run_emit_once(run, plan_id, "error", event_error(plan_id, text, clock_now()), error);
 }
 
 /* ---- interpolation ---- */

@@ -76,12 +76,15 @@ char *run_redact(Run *run, const char *text);
 /* ---- events ---- */
 /* Takes event. ERROR_STALE: the lease is gone, stop. */
 bool run_emit(Run *run, Event *event, GError **error);
+/* The same, unless this life of the program or an earlier one has emitted it: `mark` names it among those of the plan
+ * id, and is stored with it. After a restart the plan is walked again, and what was said is not said again. */
+bool run_emit_once(Run *run, const char *plan_id, const char *mark, Event *event, GError **error);
 /* The same with where the stream stands that it came from (may be NULL). */
 bool run_emit_at(Run *run, Event *event, const StreamOffset *offset, GError **error);
 /* How far a stream was stored before: where a re-attach goes on. */
 bool run_stored_offset(Run *run, const StreamOffset *stream, int64_t *ret, GError **error);
-/* An "error" event on the plan id for why a step errored: "interrupted", "timeout exceeded" or the
- * redacted text. */
+/* Once: an "error" event on the plan id for why a step errored: "interrupted", "timeout exceeded" or
+ * the redacted text. */
 bool run_emit_error(Run *run, const char *plan_id, const GError *why, GError **error);
 
 /*

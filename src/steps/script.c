@@ -1,5 +1,6 @@
 #include "steps/script.h"
 
+#include "base/fault.h"
 #include "base/json.h"
 
 #include <string.h>
@@ -190,10 +191,12 @@ bool script_run(const StepCall *call, const Script *script, Cancel *cancel, Scri
         if (!run_output_flush(log, ended ? error : NULL) || !ended)
                 return false;
 
+        fault_here("process-ended");
         if (script->keep_result && result.status == 0) {
                 if (!read_answer(script, output->str, output->len, &result, error) ||
                     !keep_result(script, &result, cancel, error))
                         return false;
+                fault_here("result-kept");
         }
         result.length = output->len;
         result.output = g_string_free(g_steal_pointer(&output), FALSE);

@@ -1,5 +1,6 @@
 #include "steps/support.h"
 
+#include "base/fault.h"
 #include "base/json.h"
 #include "http/url.h"
 
@@ -7,6 +8,28 @@
 
 static bool is_leaving(const StepCall *call, const GError *error) {
         return cancel_fired(call->shutdown) || error_is(error, ERROR_STALE);
+}
+
+/* So that another life of the server knows how it ended, and neither runs it nor says it again. */
+static bool journal_error(const StepCall *call, const GError *why, GError **error) {
+        g_autoptr(BuildStep) before = NULL;
+
+        if (!step_journal_find(call, &before, error))
+                return false;
+        g_autoptr(Value) result = before && before->result ? value_copy(before->result)
+                                                           : value_map();
+        value_map_set_string(result, "error", why->message);
+        value_map_set_int(result, "code", why->domain == ERROR ? why->code : ERROR_INTERNAL);
+        fault_here("step-failed");
+        return step_journal_save(call, BUILD_STEP_ERRORED, NULL, result, error);
+}
+
+bool step_journal_errored(const BuildStep *step, GError **error) {
+        if (step->state != BUILD_STEP_ERRORED)
+                return false;
+        g_set_error(error, ERROR, (int) value_get_int(step->result, "code", ERROR_INTERNAL), "%s",
+                    value_get_string(step->result, "error", ""));
+        return true;
 }
 
 bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError **error) {
@@ -17,7 +40,8 @@ bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError *
                 *ret_succeeded = succeeded;
                 return true;
         }
-        if (!is_leaving(call, why) && !run_emit_error(call->run, call->plan->id, why, error))
+        if (!is_leaving(call, why) && (!run_emit_error(call->run, call->plan->id, why, error) ||
+                                       !journal_error(call, why, error)))
                 return false;
         if (error_is(why, ERROR_TIMEOUT) && !is_leaving(call, why)) {
                 *ret_succeeded = false;
@@ -29,16 +53,18 @@ bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError *
 
 /* ---- the clock ---- */
 
-bool step_clock_init(StepClock *clock, const StepCall *call, const char *text, Duration otherwise,
+bool step_clock_init(StepClock *clock, const StepCall *call, const StepTimeout *timeout,
                      GError **error) {
-        Duration after = otherwise;
+        Duration after = timeout->otherwise;
 
         *clock = (StepClock){ 0 };
-        if (text && *text && !duration_parse(text, &after, NULL)) {
+        if (timeout->text && *timeout->text && !duration_parse(timeout->text, &after, NULL)) {
                 g_set_error(error, ERROR, ERROR_INVALID,
-                            "parse timeout: time: invalid duration \"%s\"", text);
+                            "parse timeout: time: invalid duration \"%s\"", timeout->text);
                 return false;
         }
+        if (after > 0 && timeout->before)
+                after = MAX(after - timeout->before->age, 1);
         clock->after = after;
         clock->cancel = cancel_new(call->cancel);
         return true;
@@ -157,8 +183,8 @@ static void say_waiting(void *data) {
         StepWatch *watch = data;
 
         if (!watch->silent)
-                run_emit(watch->call->run,
-                         event_waiting_for_worker(watch->call->plan->id, clock_now()), NULL);
+                run_emit_once(watch->call->run, watch->call->plan->id, "waiting",
+                              event_waiting_for_worker(watch->call->plan->id, clock_now()), NULL);
 }
 
 static void say_selected(const char *worker, void *data) {
@@ -166,9 +192,11 @@ static void say_selected(const char *worker, void *data) {
 
         if (watch->clock)
                 step_clock_start(watch->clock);
-        if (!watch->silent)
-                run_emit(watch->call->run,
-                         event_selected_worker(watch->call->plan->id, worker, clock_now()), NULL);
+        if (watch->silent)
+                return;
+        g_autofree char *mark = g_strconcat("selected ", worker, NULL);
+        run_emit_once(watch->call->run, watch->call->plan->id, mark,
+                      event_selected_worker(watch->call->plan->id, worker, clock_now()), NULL);
 }
 
 static void say_streaming(const char *volume, const char *from, const char *to, void *data) {
@@ -211,6 +239,8 @@ bool step_journal_save(const StepCall *call, BuildStepState state, const PoolCon
 
         if (!spec->build_id)
                 return true;
+        if (spec->log && !build_log_flush(spec->log, error))
+                return false;
         return build_step_save(
                 spec->settings->store, &spec->lease,
                 &(BuildStep){
@@ -220,11 +250,19 @@ bool step_journal_save(const StepCall *call, BuildStepState state, const PoolCon
                         .state = state,
                         .worker = container ? (char *) pool_container_worker(container) : NULL,
                         .handle = container ? (char *) pool_container_handle(container) : NULL,
-                        .started = clock_now(),
                         .schema = BUILD_STEP_SCHEMA,
                         .result = (Value *) result,
                 },
                 error);
+}
+
+bool step_finish(const StepCall *call, bool succeeded, const Value *result, GError **error) {
+        fault_here("step-finished");
+        if (!step_journal_save(call, succeeded ? BUILD_STEP_SUCCEEDED : BUILD_STEP_FAILED, NULL,
+                               result, error))
+                return false;
+        fault_here("journal-over");
+        return true;
 }
 
 bool step_journal_is_over(const BuildStep *step) {

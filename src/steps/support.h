@@ -3,8 +3,8 @@
 
 #include "steps/step.h"
 
-/* Runs body and turns its error into what the step's end is: its error event is emitted, a deadline
- * becomes a failure, and nothing is said when the build goes on elsewhere. */
+/* Runs body and turns its error into what the step's end is: its error event is emitted, the journal
+ * has it, a deadline becomes a failure, and nothing is said when the build goes on elsewhere. */
 bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError **error);
 
 /* ---- the step's own timeout: runs from the moment a worker is chosen ---- */
@@ -16,8 +16,14 @@ typedef struct {
         uint64_t watch;
 } StepClock;
 
-/* text: the step's own timeout, "" or NULL: otherwise. ERROR_INVALID "parse timeout: …". */
-bool step_clock_init(StepClock *clock, const StepCall *call, const char *text, Duration otherwise,
+/* text: the step's own timeout, "" or NULL: otherwise. before: of an earlier life, whose time counts;
+ * NULL: there is none. ERROR_INVALID "parse timeout: …". */
+typedef struct {
+        const char *text;
+        Duration otherwise;
+        const BuildStep *before;
+} StepTimeout;
+bool step_clock_init(StepClock *clock, const StepCall *call, const StepTimeout *timeout,
                      GError **error);
 void step_clock_start(StepClock *clock); /* again is fine */
 void step_clock_clear(StepClock *clock);
@@ -36,7 +42,7 @@ char **step_resource_environment(const StepCall *call, bool creator);
 typedef struct {
         const StepCall *call;
         StepClock *clock;
-        bool silent; /* a resumed step: its events are in the log already */
+        bool silent; /* a resumed step: it runs where it did */
 } StepWatch;
 PoolWatch step_watch(StepWatch *watch);
 
@@ -45,7 +51,11 @@ PoolWatch step_watch(StepWatch *watch);
 /* Where an earlier run of this step on another life of the server left it. NULL without error:
  * nowhere. Checks without a row have none. */
 bool step_journal_find(const StepCall *call, BuildStep **ret, GError **error);
-/* container may be NULL; result may be NULL: kept. Syncs nothing by itself: events first. */
+/* Events first: returns when they are on the disk, and then this. container may be NULL; result may be NULL: kept. */
 bool step_journal_save(const StepCall *call, BuildStepState state, const PoolContainer *container,
                        const Value *result, GError **error);
+/* The end of a step that ran to one, after its finish event. */
+bool step_finish(const StepCall *call, bool succeeded, const Value *result, GError **error);
 bool step_journal_is_over(const BuildStep *step); /* accepts NULL */
+/* Whether the step that is over errored: then *error is what it was (NULL is fine). */
+bool step_journal_errored(const BuildStep *step, GError **error);

@@ -1,5 +1,6 @@
 /* Runs a program in a container, with inputs, outputs and caches (reference 04 §4.3). */
 #include "base/crypto.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "plan/planner.h"
 #include "steps/image.h"
@@ -293,18 +294,18 @@ static bool say_start(const Task *task, GError **error) {
                 value_map_set_string(map, "path", input->path);
                 value_list_add(input_list, map);
         }
-        return run_emit(call->run,
-                        event_start_task(call->plan->id,
-                                         &(EventTaskConfig){
-                                                 .platform = task->config->platform,
-                                                 .image = task->config->rootfs_uri,
-                                                 .path = path,
-                                                 .directory = directory,
-                                                 .args = args,
-                                                 .inputs = input_list,
-                                         },
-                                         clock_now()),
-                        error);
+        return run_emit_once(call->run, call->plan->id, "start",
+                             event_start_task(call->plan->id,
+                                              &(EventTaskConfig){
+                                                      .platform = task->config->platform,
+                                                      .image = task->config->rootfs_uri,
+                                                      .path = path,
+                                                      .directory = directory,
+                                                      .args = args,
+                                                      .inputs = input_list,
+                                              },
+                                              clock_now()),
+                             error);
 }
 
 static bool log_output(const void *bytes, size_t length, int64_t offset, void *data,
@@ -342,8 +343,8 @@ static bool run_process(const Task *task, PoolContainer *container, int *ret_sta
 
 /* ---- what it leaves ---- */
 
-/* Outputs are there whatever the end was: hooks may want them. */
-static void register_outputs(const Task *task, PoolContainer *container, Value *journal) {
+/* What its outputs are is known before it runs. */
+static void note_outputs(const Task *task, PoolContainer *container, Value *journal) {
         const GPtrArray *outputs = task->config->outputs;
         Value *artifacts = value_map();
 
@@ -352,24 +353,28 @@ static void register_outputs(const Task *task, PoolContainer *container, Value *
                 const char *name = mapped(task->plan->output_mapping, output->name);
                 g_autoptr(Artifact) artifact = pool_container_artifact(
                         container, g_ptr_array_index(task->outputs, i));
-                if (!artifact)
-                        continue;
-                scope_put_artifact(task->call->scope, name, artifact);
-                value_map_set(artifacts, name, artifact_to_value(artifact));
+                if (artifact)
+                        value_map_set(artifacts, name, artifact_to_value(artifact));
         }
         value_map_set(journal, "outputs", artifacts);
 }
 
-static bool replay(const StepCall *call, const BuildStep *step, bool *ret_succeeded) {
-        const Value *outputs = value_get(step->result, "outputs");
+/* Outputs are there whatever the end was: hooks may want them. */
+static void leave_outputs(const StepCall *call, const Value *journal) {
+        const Value *outputs = value_get(journal, "outputs");
 
         for (size_t i = 0; i < value_length(outputs); i++) {
                 g_autoptr(Artifact) artifact = artifact_from_value(value_at(outputs, i));
                 if (artifact)
                         scope_put_artifact(call->scope, value_key_at(outputs, i), artifact);
         }
+}
+
+static bool replay(const StepCall *call, const BuildStep *step, bool *ret_succeeded,
+                   GError **error) {
+        leave_outputs(call, step->result);
         *ret_succeeded = step->state == BUILD_STEP_SUCCEEDED;
-        return true;
+        return !step_journal_errored(step, error);
 }
 
 static bool prepare(Task *task, GError **error) {
@@ -379,9 +384,10 @@ static bool prepare(Task *task, GError **error) {
         if (!task->config)
                 return false;
         task->working_directory = working_directory(task->plan->name);
-        if (!task->resumed &&
-            !run_emit(call->run, event_initialize_task(call->plan->id, clock_now()), error))
+        if (!run_emit_once(call->run, call->plan->id, "initialize",
+                           event_initialize_task(call->plan->id, clock_now()), error))
                 return false;
+        fault_here("step-initialized");
         if (!fetch_image(task, error) || !find_command(task, error) || !find_inputs(task, error))
                 return false;
         find_outputs(task);
@@ -389,7 +395,8 @@ static bool prepare(Task *task, GError **error) {
         return true;
 }
 
-static bool begin(const Task *task, PoolContainer *container, GError **error) {
+static bool begin(const Task *task, PoolContainer *container, const Value *journal,
+                  GError **error) {
         if (task->resumed && pool_container_created(container)) {
                 g_set_error(error, ERROR, ERROR_UNAVAILABLE,
                             "task '%s' was running when its container was lost: it is not run "
@@ -397,9 +404,15 @@ static bool begin(const Task *task, PoolContainer *container, GError **error) {
                             task->plan->name);
                 return false;
         }
-        return task->resumed ||
-               (say_start(task, error) &&
-                step_journal_save(task->call, BUILD_STEP_RUNNING, container, NULL, error));
+        if (task->resumed)
+                return true;
+        if (!say_start(task, error))
+                return false;
+        fault_here("step-started");
+        if (!step_journal_save(task->call, BUILD_STEP_RUNNING, container, journal, error))
+                return false;
+        fault_here("journal-running");
+        return true;
 }
 
 static bool run_in_container(const Task *task, PoolContainer *container, bool *ret_succeeded,
@@ -408,21 +421,22 @@ static bool run_in_container(const Task *task, PoolContainer *container, bool *r
         g_autoptr(Value) journal = value_map();
         int status = 0;
 
-        if (!begin(task, container, error))
+        note_outputs(task, container, journal);
+        if (!begin(task, container, journal, error))
                 return false;
         bool ended = run_process(task, container, &status, error);
         if (!ended && cancel_fired(call->shutdown)) /* it goes on; the journal says that it runs */
                 return false;
-        register_outputs(task, container, journal);
+        leave_outputs(call, journal);
         if (run_spec(call->run)->job_id &&
             !pool_container_save_task_caches(container, call->shutdown, ended ? error : NULL))
                 ended = false;
         if (!ended)
                 return false;
         value_map_set_int(journal, "status", status);
-        if (!run_emit(call->run, event_finish_task(call->plan->id, status, clock_now()), error) ||
-            !step_journal_save(call, status == 0 ? BUILD_STEP_SUCCEEDED : BUILD_STEP_FAILED, NULL,
-                               journal, error))
+        if (!run_emit_once(call->run, call->plan->id, "finish",
+                           event_finish_task(call->plan->id, status, clock_now()), error) ||
+            !step_finish(call, status == 0, journal, error))
                 return false;
         *ret_succeeded = status == 0;
         return true;
@@ -437,11 +451,11 @@ static bool run_task(const StepCall *call, bool *ret_succeeded, GError **error) 
         if (!step_journal_find(call, &before, error))
                 return false;
         if (step_journal_is_over(before))
-                return replay(call, before, ret_succeeded);
+                return replay(call, before, ret_succeeded, error);
         task.resumed = before != NULL;
-        if (!step_clock_init(&clock, call, task.plan->timeout,
-                             run_settings(call->run)->task_timeout, error) ||
-            !prepare(&task, error))
+        const StepTimeout timeout = { task.plan->timeout, run_settings(call->run)->task_timeout,
+                                      before };
+        if (!step_clock_init(&clock, call, &timeout, error) || !prepare(&task, error))
                 return false;
         g_autoptr(PoolContainer) container = make_container(&task, error);
         return container && run_in_container(&task, container, ret_succeeded, error);

@@ -1,4 +1,5 @@
 /* How builds come to be: for a job, or started at once. */
+#include "base/fault.h"
 #include "store/internal.h"
 
 #define PLAN_COLUMNS "plan, plan_nonce, public_plan"
@@ -200,6 +201,7 @@ bool build_start(Store *store, const BuildStart *spec, bool *ret_started, GError
                         .now = clock_now() };
         if (!db_write(store->db, start_in, &start, error))
                 return false;
+        fault_here("build-started");
         *ret_started = start.changed != 0;
         return true;
 }

@@ -216,6 +216,7 @@ bool build_finish(Store *store, const BuildFinish *finish, GError **error) {
         FinishCommit commit = { finish->id, finish->epoch, status, now };
         if (!build_finish_commit(store, &commit, error))
                 return false;
+        fault_here("build-finished");
         log_close(store, finish->id);
         return true;
 }

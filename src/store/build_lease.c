@@ -1,5 +1,6 @@
 #include "store/build_lease.h"
 
+#include "base/fault.h"
 #include "store/internal.h"
 
 bool tx_lease_check(DbTx *tx, int64_t build_id, int64_t epoch, GError **error) {
@@ -62,6 +63,7 @@ bool build_lease_acquire(Store *store, int64_t build_id, const char *node, Durat
         Acquire acquire = { .build_id = build_id, .node = node, .period = period };
         if (!db_write(store->db, acquire_in, &acquire, error))
                 return false;
+        fault_here("build-leased");
         BuildLease lease = { build_id, acquire.epoch };
         logs_fence(store, build_id, acquire.epoch);
 

@@ -1,12 +1,17 @@
 /* Writing build logs: gathering, fencing, the first and the last event. */
 #include "store/build_log.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "store/log_keeper.h"
 
 #define QUIET (20 * DURATION_MILLISECOND)
 #define GATHER_BYTES (64 * 1024)
 #define UNFLUSHED_MAX (4 * 1024 * 1024)
+/* Logs that are written and synced at the same time. */
+#define FLUSHERS 4
+/* At a log that another thread is writing just now. */
+#define LOOK_AGAIN (5 * DURATION_MILLISECOND)
 
 /* A log that is written by this process. Any thread. */
 typedef struct {
@@ -14,13 +19,15 @@ typedef struct {
         Mutex lock; /* of what follows; not held while frames are written */
         Condition idle;
         unsigned references;
-        bool open, flushing, queued, removed;
+        bool open, flushing, removed;
+        bool queued, hurried; /* a flusher knows of it; and that there is enough to write now */
         int64_t epoch;
         GError *failed;
         GByteArray *pending;
         size_t pending_events;
         GHashTable *pending_offsets, *offsets; /* stream → int64_t */
         Duration last_flush;
+        int64_t stored; /* events that are on the disk: what watchers may see */
         bool final;
         BuildStatus final_status;
         Time final_time;
@@ -34,7 +41,7 @@ struct Logs {
         GHashTable *logs;  /* build id → BuildLog, one reference each */
         GPtrArray *queued; /* BuildLog with something pending, one reference each */
         bool closing;
-        Thread *flusher;
+        Thread *flushers[FLUSHERS];
 };
 
 static void log_unref(BuildLog *log) {
@@ -111,11 +118,23 @@ static bool log_open_locked(Store *store, BuildLog *log, GError **error) {
                 return false;
         if (log->tail.next_event > 0 && !log_scan(store, log->build_id, &content, error))
                 return false;
+        /* The last life of the program may not have come to it. */
+        if (!log_keeper(store)->sync(store, &log->tail, error))
+                return false;
+        log->stored = log->tail.next_event;
         log->final = content.final;
         log->final_status = content.status;
         log->final_time = content.time;
         log->open = true;
         return true;
+}
+
+int64_t log_stored(Store *store, int64_t build_id) {
+        g_autoptr(BuildLog) log = store->postgres ? NULL : log_find(store, build_id);
+        if (!log)
+                return INT64_MAX;
+        MUTEX_SCOPE(&log->lock);
+        return log->open ? log->stored : INT64_MAX;
 }
 
 /* ---- flushing ---- */
@@ -130,8 +149,30 @@ static void merge_offsets(GHashTable *into, GHashTable *from) {
         }
 }
 
-/* Writes what is pending. The lock is held, and given up meanwhile. */
-static bool flush_locked(Store *store, BuildLog *log, bool sync, GError **error) {
+/* Appends and syncs; then watchers may see it. */
+static bool write_frames(Store *store, BuildLog *log, const LogAppend *append, GError **error) {
+        const LogKeeper *keeper = log_keeper(store);
+        if (!keeper->append(store, &log->tail, append, error))
+                return false;
+        fault_here("build-log-appended");
+        if (!keeper->sync(store, &log->tail, error))
+                return false;
+        fault_here("build-log-synced");
+        return true;
+}
+
+/* Watchers read on their own threads: not under the lock. With PostgreSQL the commit has told them. */
+static void show(Store *store, BuildLog *log) {
+        mutex_lock(&log->lock);
+        log->stored = log->tail.next_event;
+        mutex_unlock(&log->lock);
+        if (!store->postgres)
+                bus_deliver(store->bus, NOTIFY_BUILD_EVENTS, log->build_id);
+}
+
+/* Writes what is pending. The lock is held, and given up meanwhile: what comes then gathers, so that one sync serves
+ * it all. */
+static bool flush_locked(Store *store, BuildLog *log, GError **error) {
         while (log->flushing)
                 condition_wait(&log->idle, &log->lock);
         if (log->failed) {
@@ -139,7 +180,7 @@ static bool flush_locked(Store *store, BuildLog *log, bool sync, GError **error)
                         *error = g_error_copy(log->failed);
                 return false;
         }
-        if (log->pending->len == 0 && !sync)
+        if (log->pending->len == 0)
                 return true;
 
         g_autoptr(GByteArray) frames = log->pending;
@@ -149,21 +190,19 @@ static bool flush_locked(Store *store, BuildLog *log, bool sync, GError **error)
         log->pending = g_byte_array_new();
         log->pending_events = 0;
         log->pending_offsets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        /* What is being written counts as stored for a reader of offsets: nobody asks for them after a failure. */
+        merge_offsets(log->offsets, offsets);
         log->flushing = true;
         mutex_unlock(&log->lock);
 
-        const LogKeeper *keeper = log_keeper(store);
-        bool done = (frames->len == 0 || keeper->append(store, &log->tail, &append, &failed)) &&
-                    (!sync || keeper->sync(store, &log->tail, &failed));
-        if (done && frames->len > 0 && !store->postgres)
-                bus_deliver(store->bus, NOTIFY_BUILD_EVENTS, log->build_id);
+        bool done = write_frames(store, log, &append, &failed);
+        if (done)
+                show(store, log);
 
         mutex_lock(&log->lock);
         log->flushing = false;
         log->last_flush = clock_monotonic();
-        if (done)
-                merge_offsets(log->offsets, offsets);
-        else {
+        if (!done) {
                 log->failed = g_error_copy(failed);
                 g_propagate_error(error, g_steal_pointer(&failed));
         }
@@ -171,10 +210,12 @@ static bool flush_locked(Store *store, BuildLog *log, bool sync, GError **error)
         return done;
 }
 
-static void queue_flush(Store *store, BuildLog *log) {
+/* known: it is in the queue already, and is due now. */
+static void queue_flush(Store *store, BuildLog *log, bool known) {
         Logs *logs = store->logs;
         MUTEX_SCOPE(&logs->lock);
-        g_ptr_array_add(logs->queued, log_ref(log));
+        if (!known)
+                g_ptr_array_add(logs->queued, log_ref(log));
         condition_signal(&logs->wake);
 }
 
@@ -186,7 +227,10 @@ static Duration flush_due(Logs *logs) {
         for (guint i = 0; i < logs->queued->len && !due; i++) {
                 BuildLog *log = logs->queued->pdata[i];
                 mutex_lock(&log->lock);
-                Duration at = log->last_flush + QUIET;
+                bool full = log->pending->len >= GATHER_BYTES;
+                Duration at = log->flushing ? now + LOOK_AGAIN
+                              : full        ? now
+                                            : log->last_flush + QUIET;
                 mutex_unlock(&log->lock);
                 if (at <= now || logs->closing)
                         due = g_ptr_array_steal_index_fast(logs->queued, i);
@@ -197,9 +241,9 @@ static Duration flush_due(Logs *logs) {
         if (!due)
                 return next;
         mutex_lock(&due->lock);
-        due->queued = false;
+        due->queued = due->hurried = false;
         g_autoptr(GError) error = NULL;
-        if (!due->removed && !flush_locked(logs->store, due, false, &error) &&
+        if (!due->removed && !flush_locked(logs->store, due, &error) &&
             !error_is(error, ERROR_STALE))
                 log_error("build-log", "append-failed", error, "build", LOG_INT(due->build_id));
         mutex_unlock(&due->lock);
@@ -251,13 +295,15 @@ static bool append_locked(Store *store, BuildLog *log, int64_t epoch, const Fram
         if (refuse_locked(log, epoch, error))
                 return false;
         gather_locked(log, frame);
-        if (!log->flushing &&
-            (log->pending->len >= GATHER_BYTES || clock_monotonic() - log->last_flush >= QUIET))
-                return flush_locked(store, log, false, error);
-        if (!log->queued) {
+        if (!log->flushing && clock_monotonic() - log->last_flush >= QUIET)
+                return flush_locked(store, log, error);
+        bool is_full = log->pending->len >= GATHER_BYTES;
+        if (!log->queued || (is_full && !log->hurried)) {
+                bool known = log->queued;
                 log->queued = true;
+                log->hurried = is_full;
                 mutex_unlock(&log->lock); /* the flusher takes the locks in the other order */
-                queue_flush(store, log);
+                queue_flush(store, log, known);
                 mutex_lock(&log->lock);
         }
         return true;
@@ -273,6 +319,7 @@ static void raise_epoch_locked(BuildLog *log, int64_t epoch) {
         g_byte_array_set_size(log->pending, 0);
         log->pending_events = 0;
         g_hash_table_remove_all(log->pending_offsets);
+        g_hash_table_remove_all(log->offsets);
         g_clear_error(&log->failed);
         log->open = false; /* find the end again: it may have failed half way, or grown elsewhere */
         if (log->tail.fd >= 0)
@@ -310,7 +357,7 @@ BuildLogWriter *build_log_writer_new(Store *store, const BuildLease *lease, GErr
 void build_log_writer_free(BuildLogWriter *writer) {
         if (!writer)
                 return;
-        build_log_flush(writer, false, NULL);
+        build_log_flush(writer, NULL);
         log_unref(writer->log);
         g_free(writer);
 }
@@ -340,11 +387,11 @@ bool build_log_append(BuildLogWriter *writer, const Event *event, const StreamOf
         return append_locked(writer->store, writer->log, writer->lease.epoch, &frame, error);
 }
 
-bool build_log_flush(BuildLogWriter *writer, bool sync, GError **error) {
+bool build_log_flush(BuildLogWriter *writer, GError **error) {
         MUTEX_SCOPE(&writer->log->lock);
         if (writer->log->epoch != writer->lease.epoch)
                 return !refuse_locked(writer->log, writer->lease.epoch, error);
-        return flush_locked(writer->store, writer->log, sync, error);
+        return flush_locked(writer->store, writer->log, error);
 }
 
 bool build_log_offset(BuildLogWriter *writer, const StreamOffset *stream, int64_t *ret_offset,
@@ -382,7 +429,7 @@ bool log_begin(Store *store, const BuildLease *lease, Time started, bool *ret_fi
         *ret_time = log->final_time;
         return log->tail.next_event > 0 ||
                (append_status_locked(store, log, lease->epoch, "started", started, error) &&
-                flush_locked(store, log, false, error));
+                flush_locked(store, log, error));
 }
 
 bool log_end(Store *store, const BuildLease *lease, BuildStatus *status, Time *time,
@@ -394,7 +441,7 @@ bool log_end(Store *store, const BuildLease *lease, BuildStatus *status, Time *t
         if (!log->final) {
                 if (!append_status_locked(store, log, lease->epoch, build_status_name(*status),
                                           *time, error) ||
-                    !flush_locked(store, log, true, error))
+                    !flush_locked(store, log, error))
                         return false;
                 log->final = true;
                 log->final_status = *status;
@@ -454,16 +501,18 @@ Logs *logs_new(Store *store) {
         logs->logs = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL,
                                            (GDestroyNotify) log_unref);
         logs->queued = g_ptr_array_new_with_free_func((GDestroyNotify) log_unref);
-        logs->flusher = thread_start("build-log", flush_loop, logs);
+        for (size_t i = 0; i < FLUSHERS; i++)
+                logs->flushers[i] = thread_start("build-log", flush_loop, logs);
         return logs;
 }
 
 void logs_free(Logs *logs) {
         mutex_lock(&logs->lock);
         logs->closing = true;
-        condition_signal(&logs->wake);
+        condition_broadcast(&logs->wake);
         mutex_unlock(&logs->lock);
-        thread_join(logs->flusher);
+        for (size_t i = 0; i < FLUSHERS; i++)
+                thread_join(logs->flushers[i]);
         g_ptr_array_unref(logs->queued);
         g_hash_table_unref(logs->logs);
         condition_destroy(&logs->wake);

@@ -1,7 +1,7 @@
 /*
  * A build's events, append-only (design §4): files under the work directory with SQLite, chunk rows
- * with PostgreSQL. Events have dense ids from 0. A watcher sees an event only after it is appended,
- * and what it sees is a prefix of the final log, whatever crashes (G5).
+ * with PostgreSQL. Events have dense ids from 0. A watcher sees an event only once it is on the disk,
+ * and what it sees is a prefix of the final log, whatever crashes, the machine included (G5).
  */
 #pragma once
 
@@ -29,13 +29,13 @@ typedef struct {
 
 /*
  * Adds an event: flushed at once after 20 ms of quiet, else with what comes within 20 ms or 64 KiB.
- * Watchers wake when it is appended. Waits while 4 MiB are unflushed. offset may be NULL. Once an append
+ * Watchers wake when it is on the disk. Waits while 4 MiB are unflushed. offset may be NULL. Once an append
  * failed every later one does, with the same error; ERROR_STALE: a newer lease writes, stop.
  */
 bool build_log_append(BuildLogWriter *writer, const Event *event, const StreamOffset *offset,
                       GError **error);
-/* Returns when all before it is appended; sync: and on the disk (fsync). */
-bool build_log_flush(BuildLogWriter *writer, bool sync, GError **error);
+/* Returns when all before it is on the disk. */
+bool build_log_flush(BuildLogWriter *writer, GError **error);
 /* How far a stream of a step has been stored: where a re-attach goes on. 0: nothing yet. */
 bool build_log_offset(BuildLogWriter *writer, const StreamOffset *stream, int64_t *ret_offset,
                       GError **error);

@@ -4,6 +4,7 @@
 struct BuildLogReader {
         Store *store;
         int64_t build_id, next; /* the event that is read next */
+        int64_t stored;         /* as many events may be shown */
         Subscription *subscription;
         LogCursor cursor;
         GByteArray *frames; /* read ahead; frame at `position` is event cursor.event */
@@ -30,6 +31,15 @@ void build_log_reader_free(BuildLogReader *reader) {
         g_free(reader);
 }
 
+/* The same frame is read again from what is read ahead. */
+static void step_back(BuildLogReader *reader, const Frame *frame) {
+        size_t used = FRAME_HEADER + 2 + frame->event_length +
+                      (frame->stream_length ? 8 + frame->stream_length : 0);
+        reader->position -= used;
+        reader->cursor.event--;
+        reader->cursor.offset -= (int64_t) used;
+}
+
 /* The next frame at or behind `next`. *ret_found false: no more for now. */
 static bool next_frame(BuildLogReader *reader, Frame *ret, bool *ret_found, GError **error) {
         for (;;) {
@@ -41,7 +51,13 @@ static bool next_frame(BuildLogReader *reader, Frame *ret, bool *ret_found, GErr
                         reader->cursor.offset += (int64_t) (reader->position - before);
                         if (reader->cursor.event <= reader->next)
                                 continue;
-                        *ret_found = true;
+                        *ret_found = reader->cursor.event <= reader->stored;
+                        if (!*ret_found) {
+                                step_back(reader, ret);
+                                g_byte_array_set_size(reader->frames,
+                                                      0); /* a failed append is cut off again */
+                                reader->position = 0;
+                        }
                         return true;
                 }
                 /* Torn may only mean that the rest is being written. */
@@ -87,6 +103,7 @@ GPtrArray *build_log_read(BuildLogReader *reader, size_t bytes, int64_t *ret_fir
                 const char *text = g_bytes_get_data(stored->pdata[i], &length);
                 g_ptr_array_add(events, with_id(text, length, reader->next++));
         }
+        reader->stored = known ? 0 : log_stored(reader->store, reader->build_id);
         for (size_t total = 0; !known && total < bytes;) {
                 Frame frame;
                 bool found;
@@ -105,16 +122,11 @@ GPtrArray *build_log_read(BuildLogReader *reader, size_t bytes, int64_t *ret_fir
 /* Whether there is an event to read, without taking it. */
 static bool has_event(BuildLogReader *reader, bool *ret, GError **error) {
         Frame frame;
+        reader->stored = log_stored(reader->store, reader->build_id);
         if (!next_frame(reader, &frame, ret, error))
                 return false;
-        if (*ret) {
-                /* Step back: the same frame is read again from what is read ahead. */
-                size_t used = FRAME_HEADER + 2 + frame.event_length +
-                              (frame.stream_length ? 8 + frame.stream_length : 0);
-                reader->position -= used;
-                reader->cursor.event--;
-                reader->cursor.offset -= (int64_t) used;
-        }
+        if (*ret)
+                step_back(reader, &frame);
         return true;
 }
 

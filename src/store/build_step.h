@@ -24,7 +24,7 @@ typedef struct {
         char *attempt; /* "" without attempts; "2", "1.2" */
         BuildStepState state;
         char *worker, *handle; /* of its container; NULL: none yet */
-        Time started;
+        Duration age;          /* since it was first saved, by the database's clock */
         int schema;
         Value *result; /* versions, local vars, across values, artifacts; NULL: none yet */
 } BuildStep;
@@ -32,8 +32,8 @@ typedef struct {
 void build_step_free(BuildStep *step);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BuildStep, build_step_free)
 
-/* Upserts by (build, plan_id, attempt). NULL worker, handle and result keep what is there. Fenced
- * by the lease. */
+/* Upserts by (build, plan_id, attempt). NULL worker, handle and result keep what is there; age is
+ * not looked at. Fenced by the lease. */
 bool build_step_save(Store *store, const BuildLease *lease, const BuildStep *step, GError **error);
 /* NULL without error: never begun. Returns new. */
 BuildStep *build_step_find(Store *store, int64_t build_id, const char *plan_id, const char *attempt,

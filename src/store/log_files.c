@@ -252,12 +252,13 @@ static bool sync_directory(Store *store, int64_t build_id, GError **error) {
 
 static bool files_append(Store *store, LogTail *tail, const LogAppend *append, GError **error) {
         if (tail->fd >= 0 && tail->bytes >= SEGMENT_BYTES)
-                close_segment(store, tail);
+                close_segment(store, tail); /* all of it is synced */
         if (tail->fd < 0) {
                 if ((tail->fd = open_segment(store, tail->build_id, tail->next_event, error)) < 0)
                         return false;
                 tail->segment = tail->next_event;
                 tail->bytes = 0;
+                tail->named = false;
         }
         bool broken = fault_here("build-log-append");
         size_t done = 0;
@@ -289,7 +290,10 @@ static bool files_sync(Store *store, LogTail *tail, GError **error) {
                                 tail->build_id);
                 return false;
         }
-        return sync_directory(store, tail->build_id, error);
+        if (tail->fd < 0 || tail->named)
+                return true;
+        tail->named = sync_directory(store, tail->build_id, error);
+        return tail->named;
 }
 
 static bool files_remove(Store *store, int64_t build_id, GError **error) {

@@ -17,6 +17,7 @@ typedef struct {
         int64_t next_event;
         int fd; /* files: of the open segment; -1: none */
         int64_t segment, bytes;
+        bool named; /* files: the segment's name is on the disk too */
 } LogTail;
 
 typedef struct {
@@ -34,6 +35,7 @@ typedef struct {
         bool (*open)(Store *store, LogTail *tail, GError **error);
         /* All of it or nothing. */
         bool (*append)(Store *store, LogTail *tail, const LogAppend *append, GError **error);
+        /* Returns when all that was appended is on the disk. */
         bool (*sync)(Store *store, LogTail *tail, GError **error);
         void (*close)(Store *store, LogTail *tail); /* nothing more will come */
         bool (*remove)(Store *store, int64_t build_id, GError **error);
@@ -44,6 +46,9 @@ extern const LogKeeper log_keeper_files, log_keeper_chunks;
 static inline const LogKeeper *log_keeper(Store *store) {
         return store->postgres ? &log_keeper_chunks : &log_keeper_files;
 }
+
+/* How many events of a log may be shown: those of one that is being written here are on the disk up to this. */
+int64_t log_stored(Store *store, int64_t build_id);
 
 /* ---- log_scan.c ---- */
 

@@ -264,6 +264,7 @@ static bool make_directory(Container *container, GError **error) {
         }
         container->directory_fd = open(container->directory,
                                        O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        fault_here("container-directory");
         return container->directory_fd >= 0;
 }
 
@@ -288,6 +289,7 @@ bool container_build(Container *container, Cancel *cancel, GError **error) {
                 g_prefix_error(error, "starting task: ");
                 return false;
         }
+        fault_here("container-answering");
         return true;
 }
 
@@ -336,6 +338,7 @@ bool container_remove(Container *container, GError **error) {
         container_stop(container, false, limit, NULL);
         if (!container_kill(container, error) || !clear_groups(container, error))
                 return false;
+        fault_here("container-killed");
         if (access(config, F_OK) == 0 &&
             !runtime_delete(owner->runtime, container->handle, &failure))
                 log_error("containers", "runtime-delete-failed", failure, "handle",

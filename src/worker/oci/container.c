@@ -1,6 +1,7 @@
 #include "worker/oci/container_private.h"
 
 #include "base/crypto.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -397,10 +398,12 @@ Process *container_run(Container *container, const GardenProcessSpec *spec, Canc
                 .owner = container->full ? user.user : container->owner->host.id_base + user.user,
                 .make_directory = may_make(container, directory),
         };
+        fault_here("process-directory");
         if (!process_start(process, &start, cancel, error)) {
                 drop_process(container, process);
                 return NULL;
         }
+        fault_here("process-running");
         return g_steal_pointer(&process);
 }
 

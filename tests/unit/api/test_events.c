@@ -108,7 +108,7 @@ static void append(House *house, const BuildLease *lease, const char *text) {
         g_autoptr(Event) event = event_log("5f", "stdout", text, strlen(text), LOG_TIME);
 
         OK(build_log_append(writer, event, NULL, &error));
-        OK(build_log_flush(writer, true, &error));
+        OK(build_log_flush(writer, &error));
 }
 
 #define STARTED                                                                                    \

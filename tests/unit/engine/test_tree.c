@@ -29,11 +29,17 @@ static Ending ending_of(bool ran, bool succeeded, const GError *error) {
                                                 : ERR;
 }
 
+static Run *without_a_row(void) {
+        static const StepSettings settings;
+        return run_new(&(RunSpec){ .settings = &settings });
+}
+
 static void check(const Case *test) {
         g_autoptr(Plan) plan = plan_of(test->plan);
         g_autoptr(Cancel) shutdown = cancel_new(NULL);
         g_autoptr(Cancel) cancel = cancel_new(shutdown);
-        const StepCall call = { .plan = plan, .cancel = cancel, .shutdown = shutdown };
+        g_autoptr(Run) run = without_a_row();
+        const StepCall call = { .run = run, .plan = plan, .cancel = cancel, .shutdown = shutdown };
         g_autoptr(GError) error = NULL;
         bool succeeded = false;
 
@@ -196,7 +202,10 @@ static void hooks_after_an_abort_run_on_a_token_of_their_own(void) {
                 g_autoptr(Plan) plan = plan_of(plans[i]);
                 g_autoptr(Cancel) shutdown = cancel_new(NULL);
                 g_autoptr(Cancel) cancel = cancel_new(shutdown);
-                const StepCall call = { .plan = plan, .cancel = cancel, .shutdown = shutdown };
+                g_autoptr(Run) run = without_a_row();
+                const StepCall call = {
+                        .run = run, .plan = plan, .cancel = cancel, .shutdown = shutdown
+                };
                 g_autoptr(GError) error = NULL;
                 bool succeeded;
                 leaves_begin(cancel);
@@ -222,7 +231,10 @@ static void nothing_runs_once_the_build_goes_on_elsewhere(void) {
                 g_autoptr(Plan) plan = plan_of(plans[i]);
                 g_autoptr(Cancel) shutdown = cancel_new(NULL);
                 g_autoptr(Cancel) cancel = cancel_new(shutdown);
-                const StepCall call = { .plan = plan, .cancel = cancel, .shutdown = shutdown };
+                g_autoptr(Run) run = without_a_row();
+                const StepCall call = {
+                        .run = run, .plan = plan, .cancel = cancel, .shutdown = shutdown
+                };
                 bool succeeded;
                 g_autoptr(GError) error = NULL;
                 leaves_begin(cancel);

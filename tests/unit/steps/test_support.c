@@ -143,7 +143,7 @@ static void a_clock_begins_when_it_is_started(void) {
         g_auto(StepClock) clock = { 0 };
         g_autoptr(GError) error = NULL;
 
-        g_assert_true(step_clock_init(&clock, &call, "1ms", 0, &error));
+        g_assert_true(step_clock_init(&clock, &call, &(StepTimeout){ .text = "1ms" }, &error));
         g_assert_true(cancel_check(clock.cancel, NULL));
         step_clock_start(&clock);
         step_clock_start(&clock);
@@ -152,11 +152,30 @@ static void a_clock_begins_when_it_is_started(void) {
         g_assert_false(cancel_fired(outer));
 }
 
+static void a_clock_goes_on_where_an_earlier_life_left_it(void) {
+        static const struct {
+                const char *text;
+                Duration age, after;
+        } cases[] = {
+                { "1h", 0, DURATION_HOUR }, { "1h", 20 * DURATION_MINUTE, 40 * DURATION_MINUTE },
+                { "1h", DURATION_HOUR, 1 }, { "1h", 2 * DURATION_HOUR, 1 },
+                { "", DURATION_HOUR, 0 },
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                const StepCall call = { 0 };
+                const BuildStep before = { .age = cases[i].age };
+                const StepTimeout timeout = { .text = cases[i].text, .before = &before };
+                g_auto(StepClock) clock = { 0 };
+                g_assert_true(step_clock_init(&clock, &call, &timeout, NULL));
+                g_assert_cmpint(clock.after, ==, cases[i].after);
+        }
+}
+
 static void a_clock_that_cannot_be_read_is_an_error(void) {
         const StepCall call = { 0 };
         g_auto(StepClock) clock = { 0 };
         g_autoptr(GError) error = NULL;
-        g_assert_false(step_clock_init(&clock, &call, "soon", 0, &error));
+        g_assert_false(step_clock_init(&clock, &call, &(StepTimeout){ .text = "soon" }, &error));
         g_assert_error(error, ERROR, ERROR_INVALID);
         g_assert_cmpstr(error->message, ==, "parse timeout: time: invalid duration \"soon\"");
 }
@@ -168,5 +187,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/support/guard", ends_are_told_once);
         g_test_add_func("/support/clock", a_clock_begins_when_it_is_started);
         g_test_add_func("/support/clock/invalid", a_clock_that_cannot_be_read_is_an_error);
+        g_test_add_func("/support/clock/resumed", a_clock_goes_on_where_an_earlier_life_left_it);
         return g_test_run();
 }

@@ -61,8 +61,7 @@ static void an_old_epoch_is_refused_everywhere(House *house) {
         g_assert_cmpint(new.epoch, >, old.epoch);
 
         g_autoptr(Event) event = event_log("1", "stdout", "late", 4, 0);
-        FAILS(build_log_append(frozen, event, NULL, &error) &&
-                      build_log_flush(frozen, false, &error),
+        FAILS(build_log_append(frozen, event, NULL, &error) && build_log_flush(frozen, &error),
               ERROR_STALE);
         FAILS(build_log_writer_new(house->store, &old, &error), ERROR_STALE);
         FAILS(build_lease_check(house->store, &old, &error), ERROR_STALE);
@@ -125,8 +124,7 @@ static void force_takes_the_build_from_whoever_runs_it(House *house) {
         OK(build_abort(house->store, id, true, &error));
         g_assert_cmpint(status_of(house, id), ==, BUILD_ABORTED);
         g_autoptr(Event) event = event_log("1", "stdout", "late", 4, 0);
-        FAILS(build_log_append(writer, event, NULL, &error) &&
-                      build_log_flush(writer, false, &error),
+        FAILS(build_log_append(writer, event, NULL, &error) && build_log_flush(writer, &error),
               ERROR_STALE);
 }
 

@@ -66,7 +66,7 @@ static void a_log_is_read_from_any_event(House *house) {
         g_autoptr(BuildLogWriter) writer = writer_of(house, &lease);
         say(writer, "a");
         say(writer, "b");
-        OK(build_log_flush(writer, false, &error));
+        OK(build_log_flush(writer, &error));
         g_autofree char *all = read_log(house, lease.build_id, 0);
         g_assert_cmpstr(all, ==, "0 status started\n1 log a\n2 log b\n");
         g_autofree char *some = read_log(house, lease.build_id, 2);
@@ -101,7 +101,7 @@ static void a_torn_tail_is_cut_and_ids_go_on(House *house) {
         OK(build_lease_acquire(house->store, lease.build_id, "m", DURATION_MINUTE, &again, &error));
         g_autoptr(BuildLogWriter) next = OK(build_log_writer_new(house->store, &again, &error));
         say(next, "next");
-        OK(build_log_flush(next, true, &error));
+        OK(build_log_flush(next, &error));
         g_autofree char *after = read_log(house, lease.build_id, 0);
         g_assert_cmpstr(after, ==, "0 status started\n1 log whole\n2 log next\n");
 }
@@ -163,7 +163,7 @@ static void a_long_log_goes_into_segments_that_are_compressed(House *house) {
                 g_autofree char *line = line_of(i);
                 say(writer, line);
         }
-        OK(build_log_flush(writer, false, &error));
+        OK(build_log_flush(writer, &error));
         expect_lines(house, lease.build_id, 0);
         expect_lines(house, lease.build_id, LINES - 1);
         finish(house, &lease, BUILD_SUCCEEDED);
@@ -247,11 +247,10 @@ static void a_full_disk_loses_nothing_that_was_appended(House *house) {
         BuildLease lease;
         g_autoptr(BuildLogWriter) writer = writer_of(house, &lease);
         say(writer, "before");
-        OK(build_log_flush(writer, false, &error));
+        OK(build_log_flush(writer, &error));
         fault_set("build-log-append=error");
         g_autoptr(Event) event = event_log("1", "stdout", "lost", 4, 0);
-        FAILS(build_log_append(writer, event, NULL, &error) &&
-                      build_log_flush(writer, false, &error),
+        FAILS(build_log_append(writer, event, NULL, &error) && build_log_flush(writer, &error),
               ERROR_IO);
         fault_set(NULL);
         FAILS(build_log_append(writer, event, NULL, &error), ERROR_IO);
