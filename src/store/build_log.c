@@ -154,7 +154,10 @@ static bool write_frames(Store *store, BuildLog *log, const LogAppend *append, G
         const LogKeeper *keeper = log_keeper(store);
         if (!keeper->append(store, &log->tail, append, error))
                 return false;
-        fault_here("build-log-appended");
+        if (fault_here("build-log-appended")) {
+                g_set_error(error, ERROR, ERROR_IO, "not synced, as the fault point said");
+                return false;
+        }
         if (!keeper->sync(store, &log->tail, error))
                 return false;
         fault_here("build-log-synced");

@@ -258,6 +258,30 @@ static void a_full_disk_loses_nothing_that_was_appended(House *house) {
         g_assert_cmpstr(log, ==, "0 status started\n1 log before\n");
 }
 
+static void what_is_not_on_the_disk_is_not_shown(House *house) {
+        if (house->fixture->kind == DB_POSTGRES)
+                return; /* written and durable at once */
+        BuildLease lease;
+        g_autoptr(BuildLogWriter) writer = writer_of(house, &lease);
+        g_autoptr(Event) event = event_log("1", "stdout", "unsafe", 6, 0);
+        fault_set("build-log-appended=error");
+        FAILS(build_log_append(writer, event, NULL, &error) && build_log_flush(writer, &error),
+              ERROR_IO);
+        fault_set(NULL);
+        g_autofree char *log = read_log(house, lease.build_id, 0);
+        g_assert_cmpstr(log, ==, "0 status started\n");
+
+        g_autoptr(BuildLogReader)
+                reader = OK(build_log_reader_new(house->store, lease.build_id, 0, &error));
+        g_autoptr(GPtrArray) first = OK(build_log_read(reader, 1024, NULL, &error));
+        g_assert_cmpuint(first->len, ==, 1);
+        BuildLease again;
+        OK(build_lease_release_node(house->store, "n", &error));
+        OK(build_lease_acquire(house->store, lease.build_id, "m", DURATION_MINUTE, &again, &error));
+        g_autoptr(GPtrArray) rest = OK(build_log_read(reader, 1024, NULL, &error));
+        g_assert_cmpuint(rest->len, ==, 1); /* the next owner found it whole, and synced it */
+}
+
 /* ---- the bus ---- */
 
 static void a_subscription_wakes_for_its_topics_only(House *house) {
@@ -285,6 +309,7 @@ static void add(void) {
         house_add("/store/log/watchers", watchers_see_every_event_once_and_then_the_end);
         house_add("/store/log/interrupted", a_watcher_that_waits_can_be_interrupted);
         house_add("/store/log/full", a_full_disk_loses_nothing_that_was_appended);
+        house_add("/store/log/unsynced", what_is_not_on_the_disk_is_not_shown);
         house_add("/store/log/subscription", a_subscription_wakes_for_its_topics_only);
 }
 
