@@ -183,6 +183,15 @@ static bool sweep_in(DbTx *tx, void *data, GError **error) {
                            "b.completed AND b.ended < $1)",
                            yesterday),
                        NULL, error) &&
+               /* A success takes its predecessors' along; of a job that only fails they would gather. */
+               tx_exec(tx,
+                       SQL("DELETE FROM build_image_caches WHERE EXISTS (SELECT 1 FROM builds b "
+                           "WHERE b.id = build_image_caches.build_id AND b.completed) AND EXISTS "
+                           "(SELECT 1 FROM build_image_caches n WHERE n.job_id = "
+                           "build_image_caches.job_id AND n.resource_cache_id = "
+                           "build_image_caches.resource_cache_id AND n.build_id > "
+                           "build_image_caches.build_id)"),
+                       NULL, error) &&
                tx_exec(tx,
                        SQL("DELETE FROM resource_cache_uses WHERE (check_key IS NOT NULL AND "
                            "created < $1) OR EXISTS (SELECT 1 FROM builds b WHERE b.id = "

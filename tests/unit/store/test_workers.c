@@ -320,6 +320,38 @@ static void the_first_copy_of_a_resource_cache_wins(House *house) {
         g_assert_cmpint(deleted, ==, 1);
 }
 
+static bool count_images(DbTx *tx, void *data, GError **error) {
+        return db_query_int(tx, 0, data, error, "SELECT count(*) FROM build_image_caches");
+}
+
+static int64_t images_left(House *house) {
+        int64_t deleted, left;
+        OK(resource_cache_sweep(house->store, clock_now(), &deleted, &error));
+        OK(db_read(store_db(house->store), count_images, &left, &error));
+        return left;
+}
+
+static void images_of_a_job_that_only_fails_do_not_gather(House *house) {
+        house_save(house, two_jobs);
+        house_worker(house, "w");
+        int64_t config, unit = job_id(house, "unit");
+        g_autoptr(Value) source = json("{'uri':'a'}"), version = json("{'ref':'a'}");
+        ResourceConfigKey key = { .base_type = "git", .source = source };
+        OK(resource_config_find_or_create(house->store, &key, &config, &error));
+        ResourceCacheKey cache_key = { .resource_config_id = config, .version = version };
+        for (int i = 0; i < 3; i++) {
+                BuildLease lease;
+                int64_t build = started_build(house, "unit", &lease);
+                ResourceCacheUser user = { .build_id = build };
+                g_autoptr(ResourceCache) cache = OK(
+                        resource_cache_find_or_create(house->store, &cache_key, &user, &error));
+                OK(resource_cache_use_as_image(house->store, cache->id, build, unit, &error));
+                g_assert_cmpint(images_left(house), ==, 1);
+                finish(house, &lease, BUILD_FAILED);
+        }
+        g_assert_cmpint(images_left(house), ==, 1);
+}
+
 static void a_task_cache_is_replaced_and_cleared(House *house) {
         house_save(house, two_jobs);
         house_worker(house, "w");
@@ -387,6 +419,7 @@ static void add(void) {
         house_add("/store/workers/report", a_report_finds_what_is_unknown_missing_and_gone);
         house_add("/store/workers/volumes", volumes_belong_to_what_they_are_for);
         house_add("/store/workers/cache", the_first_copy_of_a_resource_cache_wins);
+        house_add("/store/workers/images", images_of_a_job_that_only_fails_do_not_gather);
         house_add("/store/workers/task-cache", a_task_cache_is_replaced_and_cleared);
         house_add("/store/workers/artifact", an_artifact_that_was_sent_in_is_found_by_its_team);
 }
