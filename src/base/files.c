@@ -156,6 +156,62 @@ bool file_write(const char *path, const void *data, size_t length, int mode, GEr
         return true;
 }
 
+static bool copy_content(int from, int to, int64_t *ret_bytes, GError **error) {
+        char bytes[65536];
+
+        *ret_bytes = 0;
+        for (;;) {
+                ssize_t count = read(from, bytes, sizeof bytes);
+                if (count < 0 && errno == EINTR)
+                        continue;
+                if (count < 0) {
+                        error_set_errno(error, errno, "read");
+                        return false;
+                }
+                if (count == 0)
+                        return true;
+                if (!write_all(to, bytes, (size_t) count, error))
+                        return false;
+                *ret_bytes += count;
+        }
+}
+
+bool file_copy(const char *from, const char *to, int64_t *ret_bytes, GError **error) {
+        autofd source = open(from, O_RDONLY | O_CLOEXEC);
+        struct stat status;
+        int64_t bytes;
+
+        if (source < 0 || fstat(source, &status) < 0) {
+                error_set_errno(error, errno, "open %s", from);
+                return false;
+        }
+        autofd target = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (target < 0) {
+                error_set_errno(error, errno, "create %s", to);
+                return false;
+        }
+        if (!copy_content(source, target, &bytes, error)) {
+                g_prefix_error(error, "copy %s to %s: ", from, to);
+                return false;
+        }
+        (void) !fchown(target, status.st_uid, status.st_gid); /* only root may */
+        if (fchmod(target, status.st_mode & 07777) < 0) {
+                error_set_errno(error, errno, "chmod %s", to);
+                return false;
+        }
+        *ret_bytes = bytes;
+        return true;
+}
+
+bool disk_sync(const char *path, GError **error) {
+        autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        if (fd >= 0 && syncfs(fd) == 0)
+                return true;
+        error_set_errno(error, errno, "sync %s", path);
+        return false;
+}
+
 /* ---- directories ---- */
 
 bool directory_make(const char *path, int mode, GError **error) {

@@ -25,6 +25,10 @@ char *file_read(const char *path, size_t limit, size_t *ret_length, GError **err
 bool file_write(const char *path, const void *data, size_t length, int mode, GError **error);
 /* The same without both syncs: outlives a crash of the program, not of the machine (then the file may be empty). */
 bool file_replace(const char *path, const void *data, size_t length, int mode, GError **error);
+/* As it is when we look: content, mode, and owner where we may give it away. Not synced. `to` must not exist. */
+bool file_copy(const char *from, const char *to, int64_t *ret_bytes, GError **error);
+/* Of everything below the file system of path. */
+bool disk_sync(const char *path, GError **error);
 bool directory_make(const char *path, int mode, GError **error); /* with parents; exists: fine */
 /*
  * Recursively, however deep, in constant memory; a missing path is fine. Never across a mount, bind mounts included

@@ -21,7 +21,7 @@ static const Command commands[] = {
         { "land-worker", NULL, "Safely drain a worker's assignments for temporary downtime." },
         { "retire-worker", NULL, "Safely remove a worker from the cluster permanently." },
         { "import", NULL, "Move an existing Concourse database over." },
-        { "backup", NULL, "Copy the database of a running web node." },
+        { "backup", "weir-backup", "Copy what a web node keeps, while it runs." },
         { "doctor", NULL, "Say what stands in the way of running here." },
 };
 

@@ -143,3 +143,6 @@ void db_listen(Db *db, DbNotifyFn fn, void *data);
 
 /* A consistent copy of a running SQLite database. ERROR_UNSUPPORTED for PostgreSQL. */
 bool db_backup(Db *db, const char *path, Cancel *cancel, GError **error);
+
+/* The same from outside: of a SQLite file that another process may have open. ERROR_EXISTS when `to` is there. */
+bool db_copy(const char *from, const char *to, Cancel *cancel, GError **error);

@@ -10,13 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib/gstdio.h>
 #include <sys/file.h>
 
 #define READERS_DEFAULT 4
 #define BATCH_MAX 128
-#define RETRIES_MAX 20   /* of a closure whose retry a test injected */
-#define BACKUP_PAGES 256 /* between two looks at the token */
+#define RETRIES_MAX 20 /* of a closure whose retry a test injected */
 
 /* A db_write that waits; it lives on its caller's stack. */
 typedef struct {
@@ -255,83 +253,12 @@ static bool sqlite_now(DbTx *tx, int64_t *ret_microseconds, GError **error) {
 
 /* ---- copies ---- */
 
-static bool copy_pages(sqlite3 *source, sqlite3 *target, Cancel *cancel, GError **error) {
-        sqlite3_backup *backup = sqlite3_backup_init(target, "main", source, "main");
-        if (!backup) {
-                sqlite_error(target, error);
-                return false;
-        }
-        int result = SQLITE_OK;
-        bool ok = true;
-        while (ok && result == SQLITE_OK) {
-                ok = cancel_check(cancel, error);
-                if (ok)
-                        result = sqlite3_backup_step(backup, BACKUP_PAGES);
-        }
-        sqlite3_backup_finish(backup);
-        if (ok && result != SQLITE_DONE) {
-                sqlite_error(target, error);
-                return false;
-        }
-        return ok;
-}
-
-/* A transaction held open on the source keeps the copy consistent, and from starting over at each
- * write. */
-static bool copy_to(Connection *source, const char *path, Cancel *cancel, GError **error) {
-        sqlite3 *target = NULL;
-        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-        bool ok = sqlite3_open_v2(path, &target, flags, NULL) == SQLITE_OK;
-        if (!ok)
-                sqlite_error(target, error);
-        else
-                ok = copy_pages(source->handle, target, cancel, error);
-        sqlite3_close(target);
-        return ok;
-}
-
-static bool sync_parent(const char *path, GError **error) {
-        g_autofree char *folder = g_path_get_dirname(path);
-        autofd fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd >= 0 && fsync(fd) == 0)
-                return true;
-        error_set_errno(error, errno, "sync %s", folder);
-        return false;
-}
-
-/* Only we may read it: it has the same secrets as the original. */
-static bool create_file(const char *path, int flags, GError **error) {
-        autofd fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0600);
-        if (fd >= 0)
-                return true;
-        error_set_errno(error, errno, "create %s", path);
-        return false;
-}
-
-static bool copy_database(Sqlite *sqlite, const char *path, Cancel *cancel, GError **error) {
-        g_autofree char *partial = g_strconcat(path, ".partial", NULL);
-        g_autoptr(Connection) source = sqlite_connection_open(sqlite->path, false, error);
-        if (!source || !create_file(partial, O_TRUNC, error))
-                return false;
-        bool ok = connection_do(source, "BEGIN", error) &&
-                  sqlite3_exec(source->handle, "SELECT 1 FROM sqlite_schema", NULL, NULL, NULL) ==
-                          SQLITE_OK &&
-                  copy_to(source, partial, cancel, error);
-        if (ok && g_rename(partial, path) < 0) {
-                error_set_errno(error, errno, "rename %s", partial);
-                ok = false;
-        }
-        if (!ok)
-                g_unlink(partial);
-        return ok && sync_parent(path, error);
-}
-
 static bool sqlite_backup(Db *db, const char *path, Cancel *cancel, GError **error) {
         if (g_file_test(path, G_FILE_TEST_EXISTS)) {
                 g_set_error(error, ERROR, ERROR_EXISTS, "backup %s: exists already", path);
                 return false;
         }
-        if (copy_database(db->state, path, cancel, error))
+        if (sqlite_copy_file(((Sqlite *) db->state)->path, path, cancel, error))
                 return true;
         g_prefix_error(error, "backup %s: ", path);
         return false;
@@ -341,7 +268,8 @@ static bool sqlite_backup(Db *db, const char *path, Cancel *cancel, GError **err
 static bool sqlite_keep_copy(Db *db, int version, GError **error) {
         Sqlite *sqlite = db->state;
         g_autofree char *path = g_strdup_printf("%s.before-%d", sqlite->path, version);
-        if (g_file_test(path, G_FILE_TEST_EXISTS) || copy_database(sqlite, path, NULL, error))
+        if (g_file_test(path, G_FILE_TEST_EXISTS) ||
+            sqlite_copy_file(sqlite->path, path, NULL, error))
                 return true;
         g_prefix_error(error, "copy the database aside to %s: ", path);
         return false;
@@ -381,7 +309,7 @@ static Sqlite *sqlite_new(Db *db, const DbSpec *spec) {
 
 static bool sqlite_open(Db *db, const DbSpec *spec, GError **error) {
         Sqlite *sqlite = db->state = sqlite_new(db, spec);
-        if (!lock_file(sqlite, error) || !create_file(spec->path, 0, error))
+        if (!lock_file(sqlite, error) || !sqlite_create_file(spec->path, 0, error))
                 return false;
         sqlite->writer = sqlite_connection_open(spec->path, true, error);
         if (!sqlite->writer) {

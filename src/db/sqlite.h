@@ -31,3 +31,8 @@ int64_t sqlite_integer(DbRows *rows, int column);
 double sqlite_number(DbRows *rows, int column);
 const char *sqlite_text(DbRows *rows, int column);
 const void *sqlite_bytes(DbRows *rows, int column, size_t *ret_length);
+
+/* Only we may read it: it has the same secrets as the original. Exists: fine unless flags say otherwise. */
+bool sqlite_create_file(const char *path, int flags, GError **error);
+/* One consistent state of the database `from`, whoever writes to it meanwhile; `to` is there when it is whole. */
+bool sqlite_copy_file(const char *from, const char *to, Cancel *cancel, GError **error);

@@ -21,9 +21,13 @@
 #define COMPRESS_LEVEL 3
 #define READ_BYTES (256 * 1024)
 
-static char *build_directory(Store *store, int64_t build_id) {
-        return g_strdup_printf("%s/%02x/%" G_GINT64_FORMAT, store->log_directory,
+char *log_files_directory(const char *log_directory, int64_t build_id) {
+        return g_strdup_printf("%s/%02x/%" G_GINT64_FORMAT, log_directory,
                                (unsigned) (build_id & 255), build_id);
+}
+
+static char *build_directory(Store *store, int64_t build_id) {
+        return log_files_directory(store->log_directory, build_id);
 }
 
 static char *segment_path(Store *store, int64_t build_id, int64_t first, const char *suffix) {

@@ -43,6 +43,9 @@ typedef struct {
 
 extern const LogKeeper log_keeper_files, log_keeper_chunks;
 
+/* Where the segments of a build's log are, below the folder of all logs. Returns new. */
+char *log_files_directory(const char *log_directory, int64_t build_id);
+
 static inline const LogKeeper *log_keeper(Store *store) {
         return store->postgres ? &log_keeper_chunks : &log_keeper_files;
 }

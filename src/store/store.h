@@ -25,6 +25,10 @@
 #include "store/worker.h"
 #include "store/worker_artifact.h"
 
+/* In a web node's work directory, with SQLite. */
+#define STORE_DATABASE "weir.db"
+#define STORE_LOGS "logs"
+
 typedef struct {
         DbSpec db;
         const char *log_directory; /* of build logs; made if missing. SQLite only */

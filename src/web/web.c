@@ -94,8 +94,8 @@ static bool prepare(Web *web, PoolSpec *pool, GError **error) {
 static bool open_store(Web *web, GError **error) {
         const WebOptions *options = web->options;
         bool postgres = web_options_postgres(options);
-        g_autofree char *path = g_build_filename(web->work_directory, "weir.db", NULL);
-        g_autofree char *logs = g_build_filename(web->work_directory, "logs", NULL);
+        g_autofree char *path = g_build_filename(web->work_directory, STORE_DATABASE, NULL);
+        g_autofree char *logs = g_build_filename(web->work_directory, STORE_LOGS, NULL);
         g_autofree char *conninfo = postgres ? settings_conninfo(options) : NULL;
         StoreSpec spec = { .db = { .kind = postgres ? DB_POSTGRES : DB_SQLITE,
                                    .path = path,

@@ -86,6 +86,13 @@ def soak():
     print(f"soak: seed {run.seed}, {run.count} rounds")
 
 
+@pytest.fixture
+def small_disk(tmp_path_factory):
+    """A file system of 8 MiB, mounted."""
+    with house.disk(tmp_path_factory.mktemp("disk"), 8) as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def golden():
     """The folder of recordings."""

@@ -37,6 +37,35 @@ def missing():
     return None
 
 
+@contextlib.contextmanager
+def disk(directory, mebibytes):
+    """An ext4 of this size in a file, mounted on a folder that all may enter."""
+    image, folder = directory / "disk.img", directory / "disk"
+    with open(image, "wb") as file:
+        file.truncate(mebibytes << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True)
+    folder.mkdir()
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    try:
+        folder.chmod(0o755)
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(path, leave=0):
+    """Writes a file until its disk has no more than `leave` bytes left for anybody."""
+    space = os.statvfs(path.parent)
+    with open(path, "wb") as file:
+        with contextlib.suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - leave))
+        with contextlib.suppress(OSError):
+            while leave == 0:
+                file.seek(0, os.SEEK_END)
+                file.write(b"x" * 4096)
+                file.flush()
+
+
 FINAL = ("succeeded", "failed", "errored", "aborted")
 COMPLAINT = re.compile(r"^.*(ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer).*$", re.M)
 

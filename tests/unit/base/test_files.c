@@ -293,6 +293,27 @@ static void the_disk_tells_what_is_free(void) {
         g_assert_cmpuint(total, >, 0);
 }
 
+static void a_copy_has_content_and_mode_and_replaces_nothing(void) {
+        g_autofree char *from = within("from"), *to = within("to"), *text = NULL;
+        g_autoptr(GError) error = NULL, exists = NULL, missing = NULL;
+        struct stat status;
+        int64_t bytes = -1;
+        put("from", "12345");
+        g_assert_cmpint(chmod(from, 0640), ==, 0);
+        g_assert_true(file_copy(from, to, &bytes, &error));
+        g_assert_no_error(error);
+        g_assert_cmpint(bytes, ==, 5);
+        g_assert_true(g_file_get_contents(to, &text, NULL, NULL));
+        g_assert_cmpstr(text, ==, "12345");
+        g_assert_cmpint(stat(to, &status), ==, 0);
+        g_assert_cmpint(status.st_mode & 07777, ==, 0640);
+        g_assert_false(file_copy(from, to, &bytes, &exists));
+        g_assert_error(exists, ERROR, ERROR_IO);
+        unlink(from);
+        g_assert_false(file_copy(from, to, &bytes, &missing));
+        g_assert_error(missing, ERROR, ERROR_NOT_FOUND);
+}
+
 static const struct {
         const char *name;
         void (*run)(void);
@@ -302,6 +323,7 @@ static const struct {
         { "/files/write/whole", writing_replaces_the_whole_file_and_leaves_nothing_else },
         { "/files/write/unsynced", replacing_does_so_too },
         { "/files/write/nowhere", writing_where_nothing_is_fails },
+        { "/files/copy", a_copy_has_content_and_mode_and_replaces_nothing },
         { "/files/remove/tree", removing_takes_the_whole_tree },
         { "/files/remove/links", removing_does_not_follow_links },
         { "/files/remove/names", removing_minds_the_last_name_of_a_path },
