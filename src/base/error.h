@@ -34,3 +34,9 @@ void error_set_errno(GError **error, int error_number, const char *format, ...) 
 
 /* Whether error is of our domain and has one of these codes. A NULL error is neither. */
 bool error_is(const GError *error, ErrorCode code);
+
+/*
+ * Sets "N errors occurred:\n\t* a\n\t* b\n\n", with the code of the first. errors: GError *; at least one. One that was
+ * joined itself counts as what it was made of.
+ */
+void error_join(GError **error, const GPtrArray *errors);

@@ -12,6 +12,8 @@ const JsonLimits json_limits_default = {
 typedef struct {
         const char *cursor, *end;
         size_t depth, items; /* still allowed */
+        bool stream;         /* more may follow the value: Go's Decoder, which has other texts */
+        bool is_empty;       /* nothing but white space */
         GError **error;
 } Reader;
 
@@ -20,7 +22,10 @@ static Value *read_value(Reader *reader);
 /* ---- what is wrong ---- */
 
 static void *fail_end(Reader *reader) {
-        g_set_error(reader->error, ERROR, ERROR_INVALID, "unexpected end of JSON input");
+        const char *text = reader->stream ? reader->is_empty ? "EOF" : "unexpected EOF"
+                                          : "unexpected end of JSON input";
+
+        g_set_error_literal(reader->error, ERROR, ERROR_INVALID, text);
         return NULL;
 }
 
@@ -54,8 +59,10 @@ static void *fail_byte(Reader *reader, const char *where) {
         return NULL;
 }
 
-/* The same inside a word, where Go takes the end of the text for a space. */
+/* The same inside a word, where Go's Unmarshal takes the end of the text for a space. */
 static void *fail_inside(Reader *reader, const char *where) {
+        if (reader->stream && reader->cursor >= reader->end)
+                return fail_end(reader);
         fail_as(reader, reader->cursor < reader->end ? (unsigned char) *reader->cursor : ' ',
                 where);
         return NULL;
@@ -365,23 +372,26 @@ static Value *read_value(Reader *reader) {
 }
 
 static Value *read_first(Reader *reader, const char *text, size_t length, const JsonLimits *limits,
-                         GError **error) {
+                         bool stream, GError **error) {
         const JsonLimits *most = limits ? limits : &json_limits_default;
 
         *reader = (Reader){ .cursor = text,
+                            .stream = stream,
                             .end = text + length,
                             .depth = most->depth ? most->depth : json_limits_default.depth,
                             .items = most->items ? most->items : json_limits_default.items,
                             .error = error };
         if (length > (most->bytes ? most->bytes : json_limits_default.bytes))
                 return fail_limit(reader, "too many bytes");
+        skip_space(reader);
+        reader->is_empty = reader->cursor >= reader->end;
         return read_value(reader);
 }
 
 Value *json_parse_first(const char *text, size_t length, const JsonLimits *limits, size_t *ret_used,
                         GError **error) {
         Reader reader;
-        Value *value = read_first(&reader, text, length, limits, error);
+        Value *value = read_first(&reader, text, length, limits, true, error);
 
         if (value)
                 *ret_used = (size_t) (reader.cursor - text);
@@ -390,7 +400,7 @@ Value *json_parse_first(const char *text, size_t length, const JsonLimits *limit
 
 Value *json_parse(const char *text, size_t length, const JsonLimits *limits, GError **error) {
         Reader reader;
-        g_autoptr(Value) value = read_first(&reader, text, length, limits, error);
+        g_autoptr(Value) value = read_first(&reader, text, length, limits, false, error);
 
         if (!value)
                 return NULL;

@@ -19,7 +19,10 @@ extern const JsonLimits json_limits_default; /* 16 MiB, 512 deep (Go: 10000), 2 
  */
 Value *json_parse(const char *text, size_t length, const JsonLimits *limits, GError **error);
 
-/* Reads the first value; *ret_used is the number of bytes it took, white space before it included.
+/*
+ * Reads the first value, whatever is behind it; *ret_used is the number of bytes it took, white space before it
+ * included. Where the text ends too early Go's Decoder has texts of its own: "unexpected EOF", and "EOF" when there
+ * is nothing at all.
  */
 Value *json_parse_first(const char *text, size_t length, const JsonLimits *limits, size_t *ret_used,
                         GError **error);

@@ -25,7 +25,16 @@ const char *value_go_type(const Value *value) {
         }
 }
 
-/* Whether a literal is not what Go writes for the same float64. Short integers need no look. */
+/* A number as Go's float64 writes it; with `integers` those that are an int64 stay what they are. */
+static Value *number_settled(const Value *number, bool integers) {
+        int64_t integer;
+
+        if (integers && value_as_int(number, &integer))
+                return value_int(integer);
+        return value_float(value_as_double(number));
+}
+
+/* Whether a literal may be another one afterwards. Short integers need no look. */
 static bool literal_changes(const char *literal) {
         const char *digits = literal + (*literal == '-');
         size_t length = strlen(digits);
@@ -33,24 +42,24 @@ static bool literal_changes(const char *literal) {
                (digits > literal && *digits == '0');
 }
 
-static bool needs_floats(const Value *value) {
+static bool needs_settling(const Value *value) {
         if (value_is(value, VALUE_NUMBER))
                 return literal_changes(value_text(value));
         for (size_t i = 0; i < value_length(value); i++)
-                if (needs_floats(value_at(value, i)))
+                if (needs_settling(value_at(value, i)))
                         return true;
         return false;
 }
 
-Value *value_with_floats(const Value *value) {
-        if (!needs_floats(value))
+static Value *settled(const Value *value, bool integers) {
+        if (!needs_settling(value))
                 return value ? value_ref(value) : value_null();
         if (value_is(value, VALUE_NUMBER))
-                return value_float(value_as_double(value));
+                return number_settled(value, integers);
         bool is_map = value_is(value, VALUE_MAP);
         Value *copy = is_map ? value_map() : value_list();
         for (size_t i = 0; i < value_length(value); i++) {
-                Value *item = value_with_floats(value_at(value, i));
+                Value *item = settled(value_at(value, i), integers);
                 if (is_map)
                         value_map_set_sized(copy, value_key_at(value, i),
                                             value_key_length_at(value, i), item);
@@ -58,6 +67,10 @@ Value *value_with_floats(const Value *value) {
                         value_list_add(copy, item);
         }
         return copy;
+}
+
+Value *value_with_floats(const Value *value) {
+        return settled(value, false);
 }
 
 /* ---- fields ---- */
@@ -149,7 +162,8 @@ static Value *interpolate_text(Walk *walk, const Value *original, GError **error
                 if (!value)
                         continue;
                 if (var_is_whole(text->str))
-                        return g_steal_pointer(&value);
+                        return walk->flags & VARS_SERVER ? settled(value, true)
+                                                         : g_steal_pointer(&value);
                 if (!embed(text, name, value, inexact, error))
                         return NULL;
         }
@@ -236,7 +250,9 @@ static Value *interpolate(Walk *walk, const Value *value, GError **error) {
         case VALUE_MAP:
                 return interpolate_map(walk, value, error);
         default:
-                return value ? value_ref(value) : value_null();
+                return walk->flags & VARS_FLOATS ? settled(value, false)
+                       : value                   ? value_ref(value)
+                                                 : value_null();
         }
 }
 
@@ -268,7 +284,7 @@ Value *vars_interpolate(const Value *value, const Vars *vars, VarsFlags flags, G
         g_autoptr(Value) result = interpolate(&walk, value, error);
         if (!result || ((flags & VARS_EXPECT_ALL) && !all_known(missing, error)))
                 return NULL;
-        return flags & VARS_FLOATS ? value_with_floats(result) : g_steal_pointer(&result);
+        return g_steal_pointer(&result);
 }
 
 Value *vars_interpolate_text(const char *text, const Vars *vars, VarsFlags flags, GError **error) {

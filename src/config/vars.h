@@ -41,9 +41,13 @@ Value *var_fields(const Value *value, const VarReference *reference, GError **er
 typedef enum {
         VARS_LENIENT = 0,         /* what is not known stays as it is written */
         VARS_EXPECT_ALL = 1 << 0, /* what is not known is an error: "undefined vars: a, b" */
-        VARS_FLOATS = 1 << 1, /* numbers become float64, as in source and params (1.10 → 1.1) */
+        VARS_FLOATS = 1
+                      << 1, /* numbers as written become float64: source and params (1.10 → 1.1) */
         VARS_TEMPLATE = 1
                         << 2, /* of a YAML_TEMPLATE tree: keys that become no text are marked so */
+        /* What takes the place of a whole text goes through YAML: numbers in it that are no int64 become float64.
+         * Inside a longer text they keep their literal (correction 27). */
+        VARS_SERVER = 1 << 3,
 } VarsFlags;
 
 /* Returns new, with the keys of maps sorted; or NULL with ERROR_INVALID or the lookup's error. Map keys are interpolated too. */

@@ -6,7 +6,7 @@ typedef struct Group Group;
 
 typedef struct {
         Group *group;
-        StepCall call;
+        size_t index;
         Thread *thread;
         bool succeeded;
         GError *error;
@@ -25,7 +25,8 @@ static void run_member(void *data) {
         Group *group = member->group;
         bool succeeded = false;
 
-        if (group->parallel->run(&member->call, &succeeded, &member->error))
+        if (group->parallel->run(group->parallel->data, member->index, group->cancel, &succeeded,
+                                 &member->error))
                 member->succeeded = succeeded;
         if (!member->succeeded && group->parallel->fail_fast)
                 cancel_fire(group->cancel, CANCEL_ABORT);
@@ -51,27 +52,10 @@ static size_t start_members(Group *group, Member *members) {
                 mutex_unlock(&group->mutex);
                 if (!go)
                         break;
-                *member = (Member){ .group = group, .call = parallel->calls[started] };
-                member->call.cancel = group->cancel;
+                *member = (Member){ .group = group, .index = started };
                 member->thread = thread_start("branch", run_member, member);
         }
         return started;
-}
-
-void error_join(GError **error, const GPtrArray *errors) {
-        GString *text = g_string_new(NULL);
-
-        g_string_append_printf(text,
-                               errors->len == 1 ? "%u error occurred:\n" : "%u errors occurred:\n",
-                               errors->len);
-        for (size_t i = 0; i < errors->len; i++)
-                g_string_append_printf(text, "\t* %s\n",
-                                       ((GError *) g_ptr_array_index(errors, i))->message);
-        g_string_append_c(text, '\n');
-        const GError *first = g_ptr_array_index(errors, 0);
-        g_set_error_literal(error, ERROR, first->domain == ERROR ? first->code : ERROR_INTERNAL,
-                            text->str);
-        g_string_free(text, TRUE);
 }
 
 bool parallel_run(const Parallel *parallel, bool *ret_succeeded, GError **error) {

@@ -3,13 +3,17 @@
 
 #include "steps/step.h"
 
+/* Runs the member at index, on a thread of its own; waits with cancel, the group's. As a StepFn otherwise. */
+typedef bool (*MemberFn)(void *data, size_t index, Cancel *cancel, bool *ret_succeeded,
+                         GError **error);
+
 typedef struct {
-        const StepCall *calls; /* one for each member; their cancel is replaced by the group's */
         size_t count;
         size_t limit; /* at once; 0: all */
         bool fail_fast;
         Cancel *cancel; /* of the step around them */
-        StepFn run;
+        MemberFn run;
+        void *data;
 } Parallel;
 
 /*
@@ -17,6 +21,3 @@ typedef struct {
  * one; else *ret_succeeded says whether no member failed.
  */
 bool parallel_run(const Parallel *parallel, bool *ret_succeeded, GError **error);
-
-/* "N errors occurred:\n\t* a\n\t* b\n\n". errors: GError *; at least one. */
-void error_join(GError **error, const GPtrArray *errors);

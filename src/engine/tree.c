@@ -1,6 +1,7 @@
 /* The plan's tree: which step runs when, and what its outcome means for those around it (reference 04 §5). */
 #include "engine/engine.h"
 
+#include "engine/across.h"
 #include "engine/parallel.h"
 #include "steps/support.h"
 
@@ -201,21 +202,25 @@ static bool run_retry(const StepCall *call, bool *ret_succeeded, GError **error)
         return finish(&outcome, ret_succeeded, error);
 }
 
+static bool run_member(void *data, size_t index, Cancel *cancel, bool *ret_succeeded,
+                       GError **error) {
+        const StepCall *call = data;
+        StepCall member = *call;
+
+        member.cancel = cancel;
+        member.plan = g_ptr_array_index(call->plan->in_parallel->steps, index);
+        return plan_run(&member, ret_succeeded, error);
+}
+
 static bool run_in_parallel(const StepCall *call, bool *ret_succeeded, GError **error) {
         const InParallelPlan *plan = call->plan->in_parallel;
-        size_t count = plan->steps ? plan->steps->len : 0;
-        g_autofree StepCall *calls = g_new0(StepCall, count);
 
-        for (size_t i = 0; i < count; i++) {
-                calls[i] = *call;
-                calls[i].plan = g_ptr_array_index(plan->steps, i);
-        }
-        return parallel_run(&(Parallel){ .calls = calls,
-                                         .count = count,
+        return parallel_run(&(Parallel){ .count = plan->steps ? plan->steps->len : 0,
                                          .limit = plan->limit > 0 ? (size_t) plan->limit : 0,
                                          .fail_fast = plan->fail_fast,
                                          .cancel = call->cancel,
-                                         .run = plan_run },
+                                         .run = run_member,
+                                         .data = (void *) call },
                             ret_succeeded, error);
 }
 
@@ -237,6 +242,9 @@ static const StepFn kinds[] = {
         [PLAN_TRY] = run_try,
         [PLAN_TIMEOUT] = run_timeout,
         [PLAN_RETRY] = run_retry,
+        [PLAN_ACROSS] = run_across,
+        [PLAN_RUN] = step_run,
+        [PLAN_LOAD_VAR] = step_load_var,
         [PLAN_GET] = step_get,
         [PLAN_PUT] = step_put,
         [PLAN_TASK] = step_task,

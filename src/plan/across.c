@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "config/record.h"
 #include "config/vars.h"
 
 /* Combinations of one across step: each becomes a plan of its own in memory and in the journal. */
@@ -79,7 +80,10 @@ static bool count_combinations(const Value *values, size_t *ret, GError **error)
         for (size_t i = 0; i < value_length(values); i++) {
                 const Value *list = value_at(values, i);
                 if (!value_is_null(list) && !value_is(list, VALUE_LIST)) {
-                        g_set_error(error, ERROR, ERROR_INVALID, "across values must be a list");
+                        g_set_error(error, ERROR, ERROR_INVALID,
+                                    "error unmarshaling JSON: while decoding JSON: json: cannot "
+                                    "unmarshal %s into Go value of type []interface {}",
+                                    value_json_kind(list));
                         return false;
                 }
                 count *= value_length(list);

@@ -75,10 +75,35 @@ Redactor *run_redactor(Run *run) {
         return run->redactor;
 }
 
+void run_track_secret(Run *run, const Value *value) {
+        if (run->spec.settings->redact_secrets)
+                redactor_track(run->redactor, value);
+}
+
 char *run_redact(Run *run, const char *text) {
         if (!run->spec.settings->redact_secrets)
                 return g_strdup(text);
         return redactor_apply(run->redactor, text, strlen(text), NULL);
+}
+
+Value *run_redact_value(Run *run, const Value *value) {
+        bool is_map = value_is(value, VALUE_MAP);
+
+        if (value_is(value, VALUE_STRING)) {
+                g_autofree char *clean = run_redact(run, value_text(value));
+                return value_string(clean);
+        }
+        if (!is_map && !value_is(value, VALUE_LIST))
+                return value ? value_ref(value) : value_null();
+        Value *copy = is_map ? value_map() : value_list();
+        for (size_t i = 0; i < value_length(value); i++) {
+                Value *item = run_redact_value(run, value_at(value, i));
+                if (is_map)
+                        value_map_set(copy, value_key_at(value, i), item);
+                else
+                        value_list_add(copy, item);
+        }
+        return copy;
 }
 
 /* ---- events ---- */
@@ -150,5 +175,5 @@ Value *run_interpolate(Run *run, Scope *scope, const Value *value, VarsFlags fla
                        GError **error) {
         const Vars vars = { .lookup = look_up_var, .data = scope };
 
-        return vars_interpolate(value, &vars, flags | VARS_EXPECT_ALL, error);
+        return vars_interpolate(value, &vars, flags | VARS_EXPECT_ALL | VARS_SERVER, error);
 }

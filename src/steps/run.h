@@ -70,8 +70,12 @@ Value *run_result(Run *run, const char *plan_id); /* returns new; NULL when ther
 
 /* ---- secrets (reference 04 §3) ---- */
 Redactor *run_redactor(Run *run); /* borrowed */
+/* From now on value shows nowhere; unless redaction is switched off. */
+void run_track_secret(Run *run, const Value *value);
 /* text without secrets. Returns new. */
 char *run_redact(Run *run, const char *text);
+/* value with all its texts so; its keys stay. Returns new. */
+Value *run_redact_value(Run *run, const Value *value);
 
 /* ---- events ---- */
 /* Takes event. ERROR_STALE: the lease is gone, stop. */

@@ -27,5 +27,7 @@ bool step_get(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_put(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_task(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_check(const StepCall *call, bool *ret_succeeded, GError **error);
+bool step_run(const StepCall *call, bool *ret_succeeded, GError **error);
+bool step_load_var(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_artifact_input(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_artifact_output(const StepCall *call, bool *ret_succeeded, GError **error);

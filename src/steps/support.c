@@ -4,6 +4,8 @@
 #include "base/json.h"
 #include "http/url.h"
 
+#include <string.h>
+
 /* ---- how a step ends ---- */
 
 static bool is_leaving(const StepCall *call, const GError *error) {
@@ -32,6 +34,15 @@ bool step_journal_errored(const BuildStep *step, GError **error) {
         return true;
 }
 
+/* Here an error leaves the step: what comes of it outside, other events and the server's own log included, shows
+ * no secrets. */
+static void redact(const StepCall *call, GError *why) {
+        char *clean = run_redact(call->run, why->message);
+
+        g_free(why->message);
+        why->message = clean;
+}
+
 bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError **error) {
         g_autoptr(GError) why = NULL;
         bool succeeded = false;
@@ -40,6 +51,7 @@ bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError *
                 *ret_succeeded = succeeded;
                 return true;
         }
+        redact(call, why);
         if (!is_leaving(call, why) && (!run_emit_error(call->run, call->plan->id, why, error) ||
                                        !journal_error(call, why, error)))
                 return false;
@@ -49,6 +61,18 @@ bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError *
         }
         g_propagate_error(error, g_steal_pointer(&why));
         return false;
+}
+
+bool step_say(const StepCall *call, const StepText *text, GError **error, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        g_autofree char *plain = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+        g_autofree char *clean = run_redact(call->run, plain);
+        return run_emit_once(
+                call->run, call->plan->id, text->mark,
+                event_log(call->plan->id, text->source, clean, strlen(clean), clock_now()), error);
 }
 
 /* ---- the clock ---- */

@@ -7,6 +7,14 @@
  * has it, a deadline becomes a failure, and nothing is said when the build goes on elsewhere. */
 bool step_guard(const StepCall *call, StepFn body, bool *ret_succeeded, GError **error);
 
+/* A log event of its own with text of ours, redacted, once (see run_emit_once). */
+typedef struct {
+        const char *mark;
+        const char *source; /* "stdout", "stderr" */
+} StepText;
+bool step_say(const StepCall *call, const StepText *text, GError **error, const char *format, ...)
+        G_GNUC_PRINTF(4, 5);
+
 /* ---- the step's own timeout: runs from the moment a worker is chosen ---- */
 
 typedef struct {

@@ -26,11 +26,9 @@ AT_ONCE = 4
 
 # What a case needs that this driver or the server does not have, by area/slug or area/*.
 UNSUPPORTED = {
-    "across/*": "across is not supported yet",
-    "load_var/*": "load_var is not supported yet",
+    "across/set-pipeline": "set_pipeline is not supported yet",
     "set_pipeline/*": "set_pipeline is not supported yet",
     "vars/*": "var_sources are not supported yet",
-    "types/run-prototype": "run steps are not supported",
     "logs/*": "builds of fly execute",
     "checks/periodic": "an in-memory check build has no id to follow",
 }

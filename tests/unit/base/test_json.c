@@ -100,6 +100,29 @@ static void the_first_value_tells_its_length(void) {
         g_assert_cmpuint(more, ==, 8);
 }
 
+static void a_first_value_that_breaks_off_is_told_as_go_s_decoder_does(void) {
+        static const struct {
+                const char *text, *expect;
+        } cases[] = {
+                { "", "EOF" },
+                { " \n", "EOF" },
+                { "{\"a\":", "unexpected EOF" },
+                { "[1,", "unexpected EOF" },
+                { "\"abc", "unexpected EOF" },
+                { "tru", "unexpected EOF" },
+                { "1.", "unexpected EOF" },
+                { "\"\\u12", "unexpected EOF" },
+                { "{\"a\":}", "invalid character '}' looking for beginning of value" },
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GError) error = NULL;
+                size_t used;
+                g_assert_null(json_parse_first(cases[i].text, strlen(cases[i].text), NULL, &used,
+                                               &error));
+                g_assert_cmpstr(error->message, ==, cases[i].expect);
+        }
+}
+
 static void limits_are_kept(void) {
         static const struct {
                 const char *text;
@@ -165,6 +188,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/json/invalid", the_rest_is_refused_in_the_words_of_go);
         g_test_add_func("/json/end", a_text_without_an_end_is_not_read_beyond);
         g_test_add_func("/json/first", the_first_value_tells_its_length);
+        g_test_add_func("/json/first/broken",
+                        a_first_value_that_breaks_off_is_told_as_go_s_decoder_does);
         g_test_add_func("/json/limits", limits_are_kept);
         g_test_add_func("/json/depth", deep_nesting_ends_at_the_limit);
         g_test_add_func("/json/flags", flags_change_the_form);

@@ -152,11 +152,36 @@ static void says_why_it_cannot(void) {
 
 static void makes_numbers_floats_when_asked(void) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(Value) value = interpolate("[\"((d))\",12345678901234567890,1E3,7,-0]", false,
-                                             VARS_FLOATS, &error);
+        g_autoptr(Value) value = interpolate("[12345678901234567890,9007199254740993,1E3,7,-0]",
+                                             false, VARS_FLOATS, &error);
         g_assert_no_error(error);
         g_autofree char *json = json_write(value, JSON_COMPACT, NULL);
-        g_assert_cmpstr(json, ==, "[1.1,12345678901234567000,1000,7,-0]");
+        g_assert_cmpstr(json, ==, "[12345678901234567000,9007199254740992,1000,7,-0]");
+}
+
+/* As the server of upstream does: what is put in whole has been through its YAML library. */
+static void keeps_a_literal_only_inside_a_longer_text_on_the_server(void) {
+        static const char text[] = "{\"big\":12345678901234567890,\"int\":9007199254740993,"
+                                   "\"exp\":1E3,\"neg\":-9223372036854775808}";
+        static const struct {
+                const char *text, *expect;
+        } cases[] = {
+                { "((big))", "12345678901234567000" },
+                { "((int))", "9007199254740993" },
+                { "((exp))", "1000" },
+                { "((neg))", "-9223372036854775808" },
+                { "x((big))/((int))/((exp))", "\"x12345678901234567890/9007199254740993/1E3\"" },
+        };
+        g_autoptr(Value) map = parse(text);
+        StaticVars vars = { map, false };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GError) error = NULL;
+                g_autoptr(Value) value = vars_interpolate_text(
+                        cases[i].text, &(Vars){ static_vars_lookup, &vars }, VARS_SERVER, &error);
+                g_assert_no_error(error);
+                g_autofree char *json = json_write(value, JSON_COMPACT, NULL);
+                g_assert_cmpstr(json, ==, cases[i].expect);
+        }
 }
 
 static void asks_sources_in_order(void) {
@@ -210,6 +235,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/vars/interpolate/known", fills_in_what_it_knows);
         g_test_add_func("/vars/interpolate/failures", says_why_it_cannot);
         g_test_add_func("/vars/interpolate/floats", makes_numbers_floats_when_asked);
+        g_test_add_func("/vars/interpolate/server",
+                        keeps_a_literal_only_inside_a_longer_text_on_the_server);
         g_test_add_func("/vars/sources", asks_sources_in_order);
         g_test_add_func("/vars/set", sets_nested_vars);
         g_test_add_func("/vars/names", lists_names_as_written);

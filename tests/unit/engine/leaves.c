@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/thread.h"
+#include "steps/artifact_file.h"
 
 #include <string.h>
 
@@ -9,8 +10,10 @@ static struct {
         Mutex mutex;
         Condition begun;
         GString *trace;
-        size_t count;
+        size_t count, reads;
+        size_t gates, most, together;
         Cancel *abort;
+        const char *path, *text; /* of the one file */
 } leaves;
 
 void leaves_begin(Cancel *abort) {
@@ -20,7 +23,7 @@ void leaves_begin(Cancel *abort) {
                 leaves.trace = g_string_new(NULL);
         }
         g_string_truncate(leaves.trace, 0);
-        leaves.count = 0;
+        leaves.count = leaves.reads = 0;
         leaves.abort = abort;
 }
 
@@ -33,6 +36,61 @@ void leaves_wait(size_t begun) {
         MUTEX_SCOPE(&leaves.mutex);
         while (leaves.count < begun)
                 condition_wait(&leaves.begun, &leaves.mutex);
+}
+
+void leaves_file(const char *path, const char *text) {
+        MUTEX_SCOPE(&leaves.mutex);
+        leaves.path = path;
+        leaves.text = text;
+}
+
+size_t leaves_reads(void) {
+        MUTEX_SCOPE(&leaves.mutex);
+        return leaves.reads;
+}
+
+void leaves_gate(size_t together) {
+        MUTEX_SCOPE(&leaves.mutex);
+        leaves.gates = leaves.most = 0;
+        leaves.together = together;
+}
+
+size_t leaves_most(void) {
+        MUTEX_SCOPE(&leaves.mutex);
+        return leaves.most;
+}
+
+static void wake(void *data) {
+        MUTEX_SCOPE(&leaves.mutex);
+        condition_broadcast(&leaves.begun);
+}
+
+static bool pass_gate(const StepCall *call, bool *ret_succeeded, GError **error) {
+        uint64_t watch = cancel_watch(call->cancel, wake, NULL);
+
+        mutex_lock(&leaves.mutex);
+        leaves.gates++;
+        leaves.most = MAX(leaves.most, leaves.gates);
+        condition_broadcast(&leaves.begun);
+        while (leaves.most < leaves.together && !cancel_fired(call->cancel))
+                condition_wait(&leaves.begun, &leaves.mutex);
+        leaves.gates--;
+        bool open = leaves.most >= leaves.together;
+        mutex_unlock(&leaves.mutex);
+        cancel_unwatch(call->cancel, watch);
+        *ret_succeeded = true;
+        return open || cancel_check(call->cancel, error);
+}
+
+char *artifact_file_read(const StepCall *call, const ArtifactFile *file, size_t *ret_length,
+                         GError **error) {
+        g_autofree char *path = g_strdup_printf("%s/%s", file->artifact, file->path);
+
+        MUTEX_SCOPE(&leaves.mutex);
+        leaves.reads++;
+        g_assert_cmpstr(path, ==, leaves.path);
+        *ret_length = strlen(leaves.text);
+        return g_strdup(leaves.text);
 }
 
 static void note(const StepCall *call, const char *label) {
@@ -73,6 +131,8 @@ bool step_task(const StepCall *call, bool *ret_succeeded, GError **error) {
                 g_propagate_error(error, g_steal_pointer(&why));
                 return false;
         }
+        if (g_str_equal(what, "gate"))
+                return pass_gate(call, ret_succeeded, error);
         *ret_succeeded = g_str_equal(what, "ok");
         return true;
 }

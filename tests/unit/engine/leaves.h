@@ -6,8 +6,9 @@
  *   abort             fires the token of leaves_begin(), then is interrupted
  *   wait              until it is interrupted or its deadline passes, as a real step: a deadline fails it
  *   block             the same, without turning a deadline into a failure
+ *   gate              until so many gates run at once as leaves_gate() said, or until it is interrupted
  *
- * A task named "x@y" does x and is traced as y.
+ * A task named "x@y" does x and is traced as y. Files of artifacts are what leaves_file() says.
  */
 #pragma once
 
@@ -16,6 +17,12 @@
 void leaves_begin(Cancel *abort);
 /* What ran, in order: "name[attempt]/build_status ". Returns new. */
 char *leaves_trace(void);
+/* The file "artifact/path" has this text (borrowed) from now on; how often one was read: leaves_reads(). */
+void leaves_file(const char *path, const char *text);
+size_t leaves_reads(void);
+/* Gates open when so many of them run at once. How many did at most since: leaves_most(). */
+void leaves_gate(size_t together);
+size_t leaves_most(void);
 /* Waits until so many leaves have begun. */
 void leaves_wait(size_t begun);
 

@@ -91,7 +91,10 @@ static const struct {
           "failed to interpolate template: cannot interpolate non-primitive value (bool) from var: .:v" },
         { "{\"id\":", "[[1],[1]]", ERROR_INVALID,
           "invalid template bytes: unexpected end of JSON input" },
-        { "{}", "[1,[1]]", ERROR_INVALID, "across values must be a list" },
+        { "{}", "[1,[1]]", ERROR_INVALID,
+          "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal number into Go value of type []interface {}" },
+        { "{}", "[[1],{\"a\":1}]", ERROR_INVALID,
+          "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal object into Go value of type []interface {}" },
         { "{}", NULL, ERROR_LIMIT, "across has more than 10000 combinations" },
 };
 
