@@ -24,7 +24,8 @@ run_packages=(
     libzstd-dev meson mmdebstrap nftables ninja-build pkg-config python3 runc zlib1g-dev
 )
 test_packages=(
-    ccache clang clang-format devscripts libclang-rt-14-dev postgresql-15 procps python3-pytest shellcheck tzdata util-linux
+    ccache clang clang-format devscripts git-crypt git-lfs gpg gpg-agent libclang-rt-14-dev openssh-server openssl
+    postgresql-15 procps python3-pytest shellcheck tzdata util-linux
 )
 
 # Unit tests whose suites run under TSan too: what has threads of its own.

@@ -26,16 +26,14 @@ const char *git_text(const Value *map, const char *key);
 bool git_flag(const Value *map, const char *key); /* true or "true" */
 int64_t git_number(const Value *map, const char *key, int64_t otherwise);
 
-typedef struct {
-        const char *name; /* NULL ends a table */
-        bool unsupported; /* known upstream, not built here: refused when set */
-} GitKey;
-
-/* Refuses keys that are not in the table ("Found unknown keys in get params:" and one per line)
- * and those that are not built. */
-bool git_keys_check(const Value *map, const GitKey *keys, const char *what, GError **error);
-/* The same for the source. refuse_unknown is for check only: get and put ignore unknown keys. */
-bool git_source_check(const Value *source, bool refuse_unknown, GError **error);
+/* Refuses keys that are not in the table: "Found unknown keys in get params:" and one per line.
+ * names ends with NULL. */
+bool git_keys_check(const Value *map, const char *const *names, const char *what, GError **error);
+/* The same for the source: for check only, get and put ignore unknown keys. */
+bool git_source_check(const Value *source, GError **error);
+/* Where keys and settings of this process go: $HOME and $TMPDIR, or their usual places. */
+const char *git_home(void);
+const char *git_temporary(void);
 /* Sets up keys, ~/.netrc and git's configuration for this process and its children. */
 bool git_credentials_set_up(const Value *source, GError **error);
 

@@ -399,8 +399,7 @@ bool git_check(GitRun *run, Value **ret, GError **error) {
         };
         if (check.uri[0] == ' ')
                 check.uri++;
-        if (!git_source_check(run->source, true, error) ||
-            !git_credentials_set_up(run->source, error))
+        if (!git_source_check(run->source, error) || !git_credentials_set_up(run->source, error))
                 return false;
         if (!*check.uri) {
                 g_set_error(error, ERROR, ERROR_INVALID,
@@ -414,9 +413,7 @@ bool git_check(GitRun *run, Value **ret, GError **error) {
                 *ret = g_steal_pointer(&quick);
                 return true;
         }
-        const char *temporary = g_getenv("TMPDIR");
-        g_autofree char *cache = g_build_filename(temporary && *temporary ? temporary : "/tmp",
-                                                  "git-resource-repo-cache", NULL);
+        g_autofree char *cache = g_build_filename(git_temporary(), "git-resource-repo-cache", NULL);
         g_setenv("GIT_LFS_SKIP_SMUDGE", "1", true);
         if (!settings_check(&check, error) || !cache_prepare(&check, cache, error))
                 return false;

@@ -1,56 +1,62 @@
 #include "base/files.h"
 #include "resources/git.h"
+#include "resources/git_ssh.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char *home(void) {
+const char *git_home(void) {
         const char *set = g_getenv("HOME");
         return set && *set ? set : "/root";
 }
 
-static const char *temporary(void) {
+const char *git_temporary(void) {
         const char *set = g_getenv("TMPDIR");
         return set && *set ? set : "/tmp";
 }
 
-/*
- * The key goes to ssh by name: an agent, as upstream starts one, is needed only for passphrases and forwarding. What
- * ends up in GIT_SSH_COMMAND goes through a shell, hence the quotes.
- */
-static bool private_key_set_up(const Value *source, GError **error) {
-        const char *key = git_text(source, "private_key");
-        const char *user = git_text(source, "private_key_user");
-        if (!*key)
-                return true;
-        g_autofree char *path = g_build_filename(temporary(), "git-resource-private-key", NULL);
-        g_autofree char *text = g_strconcat(key, g_str_has_suffix(key, "\n") ? "" : "\n", NULL);
-        if (!file_write(path, text, strlen(text), 0600, error))
-                return false;
+/* A word as it is, or quoted where it would be read as two: curl knows quotes, other readers of the file need not. */
+static void netrc_add_word(GString *text, const char *word, const char *value) {
+        bool plain = !strpbrk(value, " \t\"\\");
+        g_string_append_printf(text, " %s %s", word, plain ? "" : "\"");
+        for (const char *c = value; *c; c++)
+                g_string_append_printf(text, "%s%c", strchr("\"\\", *c) && !plain ? "\\" : "", *c);
+        g_string_append(text, plain ? "" : "\"");
+}
 
-        g_autofree char *quoted = g_shell_quote(path);
-        g_autofree char *login = *user ? g_strconcat("User=", user, NULL) : NULL;
-        g_autofree char *quoted_login = login ? g_shell_quote(login) : NULL;
-        g_autofree char *command = g_strdup_printf(
-                "ssh -i %s -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no"
-                " -o UserKnownHostsFile=/dev/null -o LogLevel=quiet%s%s",
-                quoted, login ? " -o " : "", login ? quoted_login : "");
-        g_setenv("GIT_SSH_COMMAND", command, true);
-        return true;
+static void netrc_add(GString *text, const char *entry, const char *user, const char *password) {
+        g_string_append(text, entry);
+        netrc_add_word(text, "login", user);
+        netrc_add_word(text, "password", password);
+        g_string_append_c(text, '\n');
+}
+
+/* Lines for the hosts of submodules, which must stand before the default. */
+static void netrc_add_submodules(const Value *source, GString *text) {
+        const Value *list = value_get(source, "submodule_credentials");
+        for (size_t i = 0; i < value_length(list); i++) {
+                const Value *item = value_at(list, i);
+                const char *host = git_text(item, "host"), *user = git_text(item, "username");
+                const char *password = git_text(item, "password");
+                g_autofree char *entry = g_strconcat("machine ", host, NULL);
+                if (*host && *user && *password)
+                        netrc_add(text, entry, user, password);
+        }
 }
 
 static bool netrc_set_up(const Value *source, GError **error) {
         const char *user = git_text(source, "username"), *password = git_text(source, "password");
-        g_autofree char *path = g_build_filename(home(), ".netrc", NULL);
+        g_autofree char *path = g_build_filename(git_home(), ".netrc", NULL);
         if (unlink(path) < 0 && errno != ENOENT) {
                 error_set_errno(error, errno, "cannot remove %s", path);
                 return false;
         }
-        if (!*user || !*password)
-                return true;
-        g_autofree char *text = g_strdup_printf("default login %s password %s\n", user, password);
-        return file_write(path, text, strlen(text), 0600, error);
+        g_autoptr(GString) text = g_string_new(NULL);
+        netrc_add_submodules(source, text);
+        if (*user && *password)
+                netrc_add(text, "default", user, password);
+        return text->len == 0 || file_write(path, text->str, text->len, 0600, error);
 }
 
 /* git_config is for this process and its children only: upstream's ~/.gitconfig lives as long as the container. */
@@ -80,5 +86,5 @@ bool git_credentials_set_up(const Value *source, GError **error) {
                         g_setenv(trace[i], "1", true);
         }
         config_set_up(source);
-        return private_key_set_up(source, error) && netrc_set_up(source, error);
+        return git_ssh_set_up(source, error) && netrc_set_up(source, error);
 }

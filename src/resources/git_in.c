@@ -1,6 +1,8 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "resources/git.h"
+#include "resources/git_secrets.h"
+#include "resources/git_ssh.h"
 
 #include <regex.h>
 #include <string.h>
@@ -9,22 +11,20 @@
 /* A shallow clone is deepened until it has this many commits more; then the rest comes at once. */
 #define DEEPEN_LIMIT 127
 
-static const GitKey get_keys[] = {
-        { "depth" },
-        { "fetch" },
-        { "fetch_tags" },
-        { "submodules" },
-        { "submodule_recursive" },
-        { "submodule_remote" },
-        { "disable_git_lfs" },
-        { "clean_tags" },
-        { "short_ref_format" },
-        { "timestamp_format" },
-        { "describe_ref_options" },
-        { "all_branches" },
-        { "debug" },
-        {},
-};
+static const char *const get_keys[] = { "depth",
+                                        "fetch",
+                                        "fetch_tags",
+                                        "submodules",
+                                        "submodule_recursive",
+                                        "submodule_remote",
+                                        "disable_git_lfs",
+                                        "clean_tags",
+                                        "short_ref_format",
+                                        "timestamp_format",
+                                        "describe_ref_options",
+                                        "all_branches",
+                                        "debug",
+                                        NULL };
 
 typedef struct {
         GitRun *run;
@@ -139,18 +139,41 @@ static bool deepen(Get *get, GError **error) {
         return true;
 }
 
-static bool check_out(Get *get, GError **error) {
-        if (!fetch(get, NULL, "refs/notes/*:refs/notes/*", error))
+/* A commit of a pull request, say, is on no branch: it is fetched by the remote ref that names it. */
+static bool remote_ref_fetch(Get *get, GError **error) {
+        g_autofree char *listed = NULL;
+        if (!git_flag(get->source, "search_remote_refs") || !*get->branch ||
+            commit_exists(get, get->ref))
+                return true;
+        if (!git_read(get->run, git_arguments("ls-remote", "origin", NULL), NULL, &listed, error))
                 return false;
-        if (get->depth > 0 && !deepen(get, error))
+        g_auto(GStrv) lines = g_strsplit(listed, "\n", -1);
+        for (char **line = lines; *line; line++) {
+                char *name = strchr(*line, '\t');
+                if (!name || !strstr(*line, get->ref))
+                        continue;
+                git_say("%s not found locally, but search_remote_refs is enabled. Attempting to fetch %s first.",
+                        get->ref, name + 1);
+                return fetch(get, NULL, name + 1, error);
+        }
+        git_say("WARNING: couldn't find a ref for %s listed on the remote", get->ref);
+        return true;
+}
+
+static bool check_out(Get *get, GError **error) {
+        if (!fetch(get, NULL, "refs/notes/*:refs/notes/*", error) ||
+            !(get->depth > 0 ? deepen : remote_ref_fetch)(get, error))
                 return false;
         if (!git_show(get->run,
                       git_arguments("checkout", "--force", "--quiet", "--detach", get->ref, NULL),
-                      error))
+                      error) ||
+            !git_commit_verify(get->run, get->ref, error))
                 return false;
         return git_show(get->run, git_arguments("--no-pager", "log", "-1", "--oneline", NULL),
                         error) &&
-               git_show(get->run, git_arguments("clean", "--force", "--force", "-d", NULL), error);
+               git_show(get->run, git_arguments("clean", "--force", "--force", "-d", NULL),
+                        error) &&
+               git_crypt_unlock(get->run, error);
 }
 
 /* ---- submodules ---- */
@@ -173,7 +196,47 @@ static bool submodule_wanted(const Value *wish, const char *path) {
         return false;
 }
 
-static bool submodule_update(Get *get, const char *path, GError **error) {
+/* Which of the source's keys is for this submodule's URL; NULL: none. */
+static const Value *submodule_key(const Get *get, const char *url) {
+        const Value *list = value_get(get->source, "submodule_credentials");
+        for (size_t i = 0; i < value_length(list); i++)
+                if (*git_text(value_at(list, i), "private_key") &&
+                    g_str_equal(git_text(value_at(list, i), "url"), url))
+                        return value_at(list, i);
+        return NULL;
+}
+
+/* Runs git with the submodule's own key, if it has one. Takes arguments. */
+static bool show_with_key(Get *get, const char *name, GPtrArray *taken, GError **error) {
+        g_autoptr(GPtrArray) arguments = taken;
+        g_autofree char *key_name = g_strdup_printf("submodule.%s.url", name);
+        g_autofree char *url = git_line(get->run, git_arguments("config", "--file", ".gitmodules",
+                                                                "--get", key_name, NULL));
+        const Value *key = submodule_key(get, url ? url : "");
+        if (!key)
+                return git_show(get->run, g_steal_pointer(&arguments), error);
+        g_autofree char *file = g_build_filename(git_temporary(), "git-resource-submodule-key",
+                                                 NULL);
+        g_autofree char *before = g_strdup(g_getenv("GIT_SSH_COMMAND"));
+        GitKeyUse use = {
+                .file = file,
+                .key = git_text(key, "private_key"),
+                .passphrase = git_text(key, "private_key_passphrase"),
+                .user = "",
+        };
+        g_autofree char *command = git_ssh_command(get->source, &use, error);
+        if (!command)
+                return false;
+        g_setenv("GIT_SSH_COMMAND", command, true);
+        bool shown = git_show(get->run, g_steal_pointer(&arguments), error);
+        if (before)
+                g_setenv("GIT_SSH_COMMAND", before, true);
+        else
+                g_unsetenv("GIT_SSH_COMMAND");
+        return shown;
+}
+
+static bool submodule_update(Get *get, const char *name, const char *path, GError **error) {
         g_autofree char *place = g_build_filename(get->run->directory, path, NULL);
         if (!g_file_test(place, G_FILE_TEST_IS_DIR)) {
                 git_say("\033[31mwarning: skipping missing submodule: %s\033[0m", path);
@@ -192,7 +255,7 @@ static bool submodule_update(Get *get, const char *path, GError **error) {
                 git_argument(arguments, "--recursive");
         git_argument(arguments, "--");
         git_argument(arguments, "%s", path);
-        return git_show(get->run, arguments, error);
+        return show_with_key(get, name, arguments, error);
 }
 
 static bool submodules_update(Get *get, GError **error) {
@@ -210,9 +273,15 @@ static bool submodules_update(Get *get, GError **error) {
                 return false;
         g_auto(GStrv) lines = g_strsplit(paths, "\n", -1);
         for (char **line = lines; *line; line++) {
-                const char *blank = strchr(*line, ' ');
-                if (blank && submodule_wanted(wish, blank + 1) &&
-                    !submodule_update(get, blank + 1, error))
+                /* "submodule.<name>.path <path>" */
+                const char *blank = strstr(*line, ".path ");
+                const char *path = blank ? blank + strlen(".path ") : NULL;
+                if (!blank || !g_str_has_prefix(*line, "submodule.") ||
+                    !submodule_wanted(wish, path))
+                        continue;
+                const char *start = *line + strlen("submodule.");
+                g_autofree char *name = g_strndup(start, (size_t) (blank - start));
+                if (!submodule_update(get, name, path, error))
                         return false;
         }
         return true;
@@ -350,8 +419,7 @@ static bool files_write(Get *get, const char *ref, const Value *metadata, GError
 static bool request_check(Get *get, GError **error) {
         const char *from = git_text(get->source, "branch"),
                    *put = git_text(get->run->version, "branch");
-        if (!git_keys_check(get->params, get_keys, "get params", error) ||
-            !git_source_check(get->source, false, error))
+        if (!git_keys_check(get->params, get_keys, "get params", error))
                 return false;
         if (!get->run->directory) {
                 g_set_error(error, ERROR, ERROR_INVALID, "usage: in <path/to/destination>");

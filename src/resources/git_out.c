@@ -7,25 +7,23 @@
 /* The most that a file which names a tag may hold. */
 #define TAG_FILE_LIMIT ((size_t) 1 << 16)
 
-static const GitKey put_keys[] = {
-        { "repository" },
-        { "rebase" },
-        { "rebase_strategy" },
-        { "rebase_strategy_option" },
-        { "merge" },
-        { "returning" },
-        { "tag" },
-        { "tag_prefix" },
-        { "annotate" },
-        { "only_tag" },
-        { "force" },
-        { "notes" },
-        { "branch" },
-        { "refs_prefix" },
-        { "push_options" },
-        { "debug" },
-        {},
-};
+static const char *const put_keys[] = { "repository",
+                                        "rebase",
+                                        "rebase_strategy",
+                                        "rebase_strategy_option",
+                                        "merge",
+                                        "returning",
+                                        "tag",
+                                        "tag_prefix",
+                                        "annotate",
+                                        "only_tag",
+                                        "force",
+                                        "notes",
+                                        "branch",
+                                        "refs_prefix",
+                                        "push_options",
+                                        "debug",
+                                        NULL };
 
 typedef enum { PUSH_DONE, PUSH_REJECTED, PUSH_FAILED } PushResult;
 
@@ -72,8 +70,7 @@ static bool file_named(const Put *put, const char *key, const char *what, char *
 static bool request_check(Put *put, GError **error) {
         const char *repository = git_text(put->params, "repository");
         const char *override = git_text(put->params, "branch");
-        if (!git_keys_check(put->params, put_keys, "put params", error) ||
-            !git_source_check(put->source, false, error))
+        if (!git_keys_check(put->params, put_keys, "put params", error))
                 return false;
         if (!put->run->directory)
                 return refuse(error, "usage: out <path/to/source>");

@@ -2,44 +2,26 @@
 
 import datetime
 import json
-import os
 import re
 import subprocess
-import tarfile
 
 import pytest
 
+import chroots
 import harness
+from chroots import run
 
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory):
     """Unpacks a type's rootfs.tgz once: roots("git") is its folder."""
-    if os.geteuid() != 0:
-        pytest.skip("chroot needs root")
     place = tmp_path_factory.mktemp("types")
 
-    def unpack(name):
-        root, packed = place / name, harness.RESOURCE_TYPES / name / "rootfs.tgz"
-        if not packed.exists():
-            pytest.skip(f"there is no {packed}")
-        if not root.exists():
-            with tarfile.open(packed) as archive:
-                archive.extractall(root)
-            for device, minor in (("null", 3), ("urandom", 9)):  # what a container's /dev would have
-                os.mknod(root / "dev" / device, 0o666 | 0o020000, os.makedev(1, minor))
-        return root
+    def unpacked(name):
+        root = place / name
+        return root if root.exists() else chroots.unpack(name, root)
 
-    return unpack
-
-
-def run(root, program, request, *words, status=0):
-    """Runs /opt/resource/PROGRAM in the root; its answer, what it said."""
-    done = subprocess.run(["chroot", root, f"/opt/resource/{program}", *words], input=json.dumps(request), text=True,
-                          capture_output=True, env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                                    "HOME": "/root"})
-    assert done.returncode == status, done.stderr
-    return json.loads(done.stdout) if done.stdout else None, done.stderr
+    return unpacked
 
 
 @pytest.mark.parametrize("name,unique", [("git", False), ("mock", False), ("time", True)])

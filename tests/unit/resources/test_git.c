@@ -181,8 +181,6 @@ static const Case refused[] = {
         { ",'version_depth':-1", NULL, "Invalid version_depth. Must be <= 0." },
         { ",'tag_behaviour':'x'", NULL,
           "Invalid tag_behaviour. Must be one of 'match_tagged' or 'match_tag_ancestors'." },
-        { ",'git_crypt_key':'abc'", NULL,
-          "'git_crypt_key' in the source is not supported by this git resource type yet" },
         { ",'branch':'none','disable_ci_skip':true", NULL, "No commit returned. Invalid branch?" },
         { ",'branch':'none'", NULL, "git clone failed with exit status 128" },
         { ",'commit_filter':{'include':'x'}", NULL,
@@ -262,8 +260,6 @@ static const GetCase get_rows[] = {
         { "{'source':{'uri':'$R'},'params':{'depht':1}}", NULL,
           "Found unknown keys in get params:\n\"depht\"" },
         { "{'source':{}}", NULL, "invalid payload (missing uri):" },
-        { "{'source':{'uri':'$R','https_tunnel':{'proxy_host':'p'}}}", NULL,
-          "'https_tunnel' in the source is not supported by this git resource type yet" },
         { "{'source':{'uri':'$R'},'version':{'ref':'0123456789012345678901234567890123456789'}}",
           NULL, "git checkout failed with exit status 128" },
 };
