@@ -99,8 +99,23 @@ static Plan *make_plan(const CheckRun *check, const CheckCandidate *candidate,
                                  .skip_interval_recursively = check->skip_interval });
 }
 
+/* What keeps a check from being run at all stands in its history, as for a build. */
+static Creds *open_creds(const PipelineConfig *config, const Pipeline *pipeline, const Plan *plan,
+                         History *history, GError **error) {
+        const CredsScope scope = { pipeline->team_name, pipeline->name };
+        g_autoptr(GError) local = NULL;
+        Creds *creds = creds_new(config->var_sources, &scope, &local);
+
+        if (creds)
+                return creds;
+        g_autoptr(Event) event = event_error(plan->id, local->message, clock_now());
+        record(event, history, NULL);
+        g_propagate_error(error, g_steal_pointer(&local));
+        return NULL;
+}
+
 static bool run_step(const CheckRun *check, const CheckCandidate *candidate, const Plan *plan,
-                     const Pipeline *pipeline, History *history, bool *ret_succeeded,
+                     const Pipeline *pipeline, Creds *creds, History *history, bool *ret_succeeded,
                      GError **error) {
         g_autofree char *random = crypto_random_hex(8);
         g_autofree char *key = g_strdup_printf("%" G_GINT64_FORMAT "-%s", candidate->id, random);
@@ -112,6 +127,7 @@ static bool run_step(const CheckRun *check, const CheckCandidate *candidate, con
                                                  .pipeline_name = pipeline->name,
                                                  .instance_vars = pipeline->instance_vars,
                                                  .created = clock_now(),
+                                                 .creds = creds,
                                                  .emit = record,
                                                  .check_key = key,
                                                  .data = history,
@@ -158,7 +174,9 @@ bool check_run(const CheckRun *check, bool *ret_succeeded, GError **error) {
                             .waiting = waiting };
 
         mutex_init(&history.mutex);
-        bool ran = run_step(check, candidate, plan, pipeline, &history, ret_succeeded, error);
+        g_autoptr(Creds) creds = open_creds(config, pipeline, plan, &history, error);
+        bool ran = creds && run_step(check, candidate, plan, pipeline, creds, &history,
+                                     ret_succeeded, error);
         if (!cancel_fired(check->cancel))
                 end(&history, !ran             ? BUILD_ERRORED
                               : *ret_succeeded ? BUILD_SUCCEEDED

@@ -64,7 +64,22 @@ static Plan *load_plan(const Running *running, BuildLogWriter *log, GError **err
         return NULL;
 }
 
-static RunSpec describe(const Running *running, const Build *build, BuildLogWriter *log) {
+static Creds *open_creds(const Running *running, const Build *build, BuildLogWriter *log,
+                         const Plan *plan, GError **error) {
+        const CredsScope scope = { build->team_name, build->pipeline_name };
+        g_autoptr(GError) local = NULL;
+        Creds *creds = creds_of_pipeline(running->engine->spec.settings->store, build->pipeline_id,
+                                         &scope, &local);
+
+        if (creds)
+                return creds;
+        report(log, plan->id, local->message);
+        g_propagate_error(error, g_steal_pointer(&local));
+        return NULL;
+}
+
+static RunSpec describe(const Running *running, const Build *build, BuildLogWriter *log,
+                        Creds *creds) {
         return (RunSpec){
                 .settings = running->engine->spec.settings,
                 .build_id = build->id,
@@ -79,16 +94,18 @@ static RunSpec describe(const Running *running, const Build *build, BuildLogWrit
                 .job_name = build->job_name,
                 .created_by = build->created_by,
                 .created = build->created,
+                .creds = creds,
                 .log = log,
         };
 }
 
 static bool run_plan(Running *running, const Build *build, BuildLogWriter *log, bool *ret_succeeded,
                      GError **error) {
-        const RunSpec spec = describe(running, build, log);
         g_autoptr(Plan) plan = load_plan(running, log, error);
-        if (!plan)
+        g_autoptr(Creds) creds = plan ? open_creds(running, build, log, plan, error) : NULL;
+        if (!creds)
                 return false;
+        const RunSpec spec = describe(running, build, log, creds);
         g_autoptr(Run) run = run_new(&spec);
         g_autoptr(Scope) scope = scope_new(NULL);
         const StepCall call = { .run = run,

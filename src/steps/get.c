@@ -285,6 +285,9 @@ static bool finish(const Get *get, const Fetched *fetched, bool *ret_succeeded, 
                         return false;
                 leave(call, fetched);
         }
+        if (!step_warn_of_secrets(call, succeeded ? fetched->version : NULL, fetched->metadata,
+                                  error))
+                return false;
         if (!run_emit_once(call->run, call->plan->id, "finish",
                            event_finish_get(call->plan->id, fetched->status,
                                             succeeded ? fetched->version : NULL, fetched->metadata,

@@ -144,6 +144,8 @@ static bool finish(const Put *put, const ScriptResult *result, bool *ret_succeed
                 run_put_result(call->run, call->plan->id, result->version);
                 value_map_set(journal, "version", value_ref(result->version));
         }
+        if (succeeded && !step_warn_of_secrets(call, result->version, result->metadata, error))
+                return false;
         if (!run_emit_once(call->run, call->plan->id, "finish",
                            event_finish_put(call->plan->id, result->status,
                                             succeeded ? result->version : NULL,

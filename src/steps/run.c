@@ -7,7 +7,8 @@ struct Run {
         RunSpec spec; /* with text of our own */
         Redactor *redactor;
         Mutex mutex;
-        GHashTable *results; /* plan id → Value */
+        GHashTable *results;     /* plan id → Value */
+        GHashTable *credentials; /* set of names */
 };
 
 static void free_value(void *value) {
@@ -29,6 +30,7 @@ Run *run_new(const RunSpec *spec) {
         run->redactor = redactor_new();
         mutex_init(&run->mutex);
         run->results = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_value);
+        run->credentials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         return run;
 }
 
@@ -49,6 +51,7 @@ void run_free(Run *run) {
         value_free((Value *) run->spec.instance_vars);
         redactor_free(run->redactor);
         g_hash_table_unref(run->results);
+        g_hash_table_unref(run->credentials);
         mutex_destroy(&run->mutex);
         g_free(run);
 }
@@ -149,31 +152,72 @@ bool run_emit_error(Run *run, const char *plan_id, const GError *why, GError **e
         return run_emit_once(run, plan_id, "error", event_error(plan_id, text, clock_now()), error);
 }
 
+/* ---- credentials ---- */
+
+static bool look_up_credential(Run *run, const VarReference *reference, Value **ret,
+                               bool *ret_inexact, GError **error) {
+        if (!run->spec.creds)
+                return true;
+        if (!creds_lookup(reference, run->spec.creds, ret, ret_inexact, error))
+                return false;
+        if (!*ret)
+                return true;
+        run_track_secret(run, *ret);
+        MUTEX_SCOPE(&run->mutex);
+        g_hash_table_add(run->credentials, g_strdup(reference->name));
+        return true;
+}
+
+Value *run_credentials(Run *run) {
+        MUTEX_SCOPE(&run->mutex);
+        if (g_hash_table_size(run->credentials) == 0)
+                return NULL;
+        Value *names = value_list();
+        GHashTableIter iterator;
+        void *name;
+        g_hash_table_iter_init(&iterator, run->credentials);
+        while (g_hash_table_iter_next(&iterator, &name, NULL))
+                value_list_add(names, value_string(name));
+        return names;
+}
+
+void run_recall_credentials(Run *run, const Value *names) {
+        for (size_t i = 0; i < value_length(names); i++) {
+                const char *name = value_text(value_at(names, i));
+                g_autoptr(VarReference) reference = name ? var_reference_parse(name, NULL) : NULL;
+                g_autoptr(Value) value = NULL;
+                bool inexact;
+                if (reference)
+                        look_up_credential(run, reference, &value, &inexact, NULL);
+        }
+}
+
 /* ---- interpolation ---- */
+
+typedef struct {
+        Run *run;
+        Scope *scope;
+} Lookup;
 
 static bool look_up_var(const VarReference *reference, void *data, Value **ret, bool *ret_inexact,
                         GError **error) {
-        Scope *scope = data;
-        g_autoptr(Value) value = NULL;
+        const Lookup *lookup = data;
+        g_autoptr(Value) local = NULL;
 
         *ret = NULL;
         *ret_inexact = false;
         if (g_str_equal(reference->source, "."))
-                value = scope_var(scope, reference->path);
-        else if (*reference->source) {
-                g_set_error(error, ERROR, ERROR_INVALID, "missing source '%s' in var: %s",
-                            reference->source, reference->name);
-                return false;
-        }
-        if (!value)
-                return true;
-        *ret = var_fields(value, reference, error);
+                local = scope_var(lookup->scope, reference->path);
+        if (!local)
+                return look_up_credential(lookup->run, reference, ret, ret_inexact, error);
+        *ret = var_fields(local, reference, error);
         return *ret != NULL;
 }
 
 Value *run_interpolate(Run *run, Scope *scope, const Value *value, VarsFlags flags,
                        GError **error) {
-        const Vars vars = { .lookup = look_up_var, .data = scope };
+        Lookup lookup = { run, scope };
+        const Vars vars = { .lookup = look_up_var, .data = &lookup };
 
         return vars_interpolate(value, &vars, flags | VARS_EXPECT_ALL | VARS_SERVER, error);
 }

@@ -6,6 +6,7 @@
 
 #include "base/cancel.h"
 #include "config/vars.h"
+#include "creds/creds.h"
 #include "plan/plan.h"
 #include "pool/pool.h"
 #include "steps/redactor.h"
@@ -44,6 +45,7 @@ typedef struct {
         const char *job_name;
         const char *created_by; /* NULL: nobody */
         Time created;
+        Creds *creds;          /* of the pipeline; borrowed; NULL: none */
         BuildLogWriter *log;   /* borrowed; NULL: a check without a row, then */
         RunEmitFn emit;        /* takes its events; NULL: they are dropped */
         const char *check_key; /* and names it uniquely (store/container.h) */
@@ -70,6 +72,11 @@ Value *run_result(Run *run, const char *plan_id); /* returns new; NULL when ther
 
 /* ---- secrets (reference 04 §3) ---- */
 Redactor *run_redactor(Run *run); /* borrowed */
+/* The names of all credentials that were used, so that another life of the server, which does not use them again, hides
+ * them too. Returns a new list; NULL: none. */
+Value *run_credentials(Run *run);
+void run_recall_credentials(
+        Run *run, const Value *names); /* accepts NULL; those that are gone are passed over */
 /* From now on value shows nowhere; unless redaction is switched off. */
 void run_track_secret(Run *run, const Value *value);
 /* text without secrets. Returns new. */

@@ -75,6 +75,26 @@ bool step_say(const StepCall *call, const StepText *text, GError **error, const 
                 event_log(call->plan->id, text->source, clean, strlen(clean), clock_now()), error);
 }
 
+bool step_warn_of_secrets(const StepCall *call, const Value *version, const Value *metadata,
+                          GError **error) {
+        const struct {
+                const char *name;
+                const Value *value;
+        } shown[] = { { "version", version }, { "metadata", metadata } };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(shown); i++) {
+                g_autofree char *mark = g_strdup_printf("secret %s", shown[i].name);
+                g_autoptr(Value) clean = run_redact_value(call->run, shown[i].value);
+                if (shown[i].value && !value_equal(clean, shown[i].value) &&
+                    !step_say(call, &(StepText){ mark, "stderr" }, error,
+                              "\033[1;33mWARNING: the %s holds a secret; it is stored and shown in "
+                              "clear\033[0m\n",
+                              shown[i].name))
+                        return false;
+        }
+        return true;
+}
+
 /* ---- the clock ---- */
 
 bool step_clock_init(StepClock *clock, const StepCall *call, const StepTimeout *timeout,
@@ -242,6 +262,9 @@ PoolWatch step_watch(StepWatch *watch) {
 
 /* ---- the journal ---- */
 
+/* In each result: names of the credentials that were in use when it was written. */
+#define CREDENTIALS "credentials"
+
 bool step_journal_find(const StepCall *call, BuildStep **ret, GError **error) {
         const RunSpec *spec = run_spec(call->run);
         g_autoptr(GError) local = NULL;
@@ -251,10 +274,23 @@ bool step_journal_find(const StepCall *call, BuildStep **ret, GError **error) {
                 return true;
         *ret = build_step_find(spec->settings->store, spec->build_id, call->plan->id,
                                call->attempt ? call->attempt : "", &local);
+        if (*ret)
+                run_recall_credentials(call->run, value_get((*ret)->result, CREDENTIALS));
         if (!local)
                 return true;
         g_propagate_error(error, g_steal_pointer(&local));
         return false;
+}
+
+/* NULL: as it stands in the journal. Returns new. */
+static Value *with_credentials(const StepCall *call, const Value *result) {
+        g_autoptr(Value) names = run_credentials(call->run);
+
+        if (!names)
+                return result ? value_ref(result) : NULL;
+        Value *whole = result ? value_copy(result) : value_map();
+        value_map_set(whole, CREDENTIALS, g_steal_pointer(&names));
+        return whole;
 }
 
 bool step_journal_save(const StepCall *call, BuildStepState state, const PoolContainer *container,
@@ -265,6 +301,7 @@ bool step_journal_save(const StepCall *call, BuildStepState state, const PoolCon
                 return true;
         if (spec->log && !build_log_flush(spec->log, error))
                 return false;
+        g_autoptr(Value) whole = with_credentials(call, result);
         return build_step_save(
                 spec->settings->store, &spec->lease,
                 &(BuildStep){
@@ -275,7 +312,7 @@ bool step_journal_save(const StepCall *call, BuildStepState state, const PoolCon
                         .worker = container ? (char *) pool_container_worker(container) : NULL,
                         .handle = container ? (char *) pool_container_handle(container) : NULL,
                         .schema = BUILD_STEP_SCHEMA,
-                        .result = (Value *) result,
+                        .result = whole,
                 },
                 error);
 }

@@ -15,6 +15,10 @@ typedef struct {
 bool step_say(const StepCall *call, const StepText *text, GError **error, const char *format, ...)
         G_GNUC_PRINTF(4, 5);
 
+/* Versions and metadata are what they are, secrets included: the log says so (correction 34). Both may be NULL. */
+bool step_warn_of_secrets(const StepCall *call, const Value *version, const Value *metadata,
+                          GError **error);
+
 /* ---- the step's own timeout: runs from the moment a worker is chosen ---- */
 
 typedef struct {
@@ -59,7 +63,8 @@ PoolWatch step_watch(StepWatch *watch);
 /* Where an earlier run of this step on another life of the server left it. NULL without error:
  * nowhere. Checks without a row have none. */
 bool step_journal_find(const StepCall *call, BuildStep **ret, GError **error);
-/* Events first: returns when they are on the disk, and then this. container may be NULL; result may be NULL: kept. */
+/* Events first: returns when they are on the disk, and then this. container may be NULL; result, a map, may be NULL: what
+ * is there is kept, unless credentials were used, whose names go with every result. */
 bool step_journal_save(const StepCall *call, BuildStepState state, const PoolContainer *container,
                        const Value *result, GError **error);
 /* The end of a step that ran to one, after its finish event. */

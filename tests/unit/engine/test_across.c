@@ -180,7 +180,10 @@ static int64_t started(House *house, const char *text) {
         g_autoptr(Plan) plan = plan_of(text);
         g_autoptr(Value) private = plan_to_value(plan);
         g_autoptr(Value) public = plan_to_public(plan);
-        BuildStarted spec = { .team_id = house->team_id, .plan = private, .public_plan = public };
+        BuildStarted spec = { .team_id = house->team_id,
+                              .pipeline_id = house->pipeline_id,
+                              .plan = private,
+                              .public_plan = public };
         g_autoptr(Build) build = OK(build_create_started(house->store, &spec, false, &error));
         return build->id;
 }
@@ -277,6 +280,53 @@ static void a_secret_that_was_loaded_before_a_restart_stays_hidden(House *house)
         engine_free(engine, PATIENCE);
 }
 
+/* ---- var sources ---- */
+
+static void what_keeps_var_sources_shut_ends_the_build(House *house) {
+        static const SubscriptionTopic topic = { NOTIFY_BUILD_FINISHED, 0 };
+        house_save(
+                house,
+                "{'var_sources':[{'name':'vs','type':'dummy','config':{'vars':{'a':'((nope))'}}}],"
+                "'jobs':[{'name':'j','plan':[]}]}");
+        leaves_begin(NULL);
+        g_autoptr(Subscription) ends = subscription_new(house->store, &topic, 1);
+        Engine *engine = open_engine(house);
+        int64_t id = started(house, "{'id':'root','do':['ok']}");
+        await_end(house, ends, id, BUILD_ERRORED);
+        g_autofree char *log = log_of(house, id), *trace = leaves_trace();
+        g_assert_cmpstr(trace, ==, "");
+        g_assert_nonnull(
+                strstr(log, "{\"message\":\"evaluate var_source 'vs' error: undefined vars: nope\","
+                            "\"origin\":{\"id\":\"root\"}"));
+        engine_free(engine, PATIENCE);
+}
+
+static void a_credential_of_before_a_restart_stays_hidden(House *house) {
+        static const SubscriptionTopic topic = { NOTIFY_BUILD_FINISHED, 0 };
+        house_save(
+                house,
+                "{'var_sources':[{'name':'vs','type':'dummy','config':{'vars':{'pw':'s3cret'}}}],"
+                "'jobs':[{'name':'j','plan':[]}]}");
+        leaves_begin(NULL);
+        leaves_file("art/s3cret", "plain");
+        leaves_gate(2);
+        Engine *engine = open_engine(house);
+        int64_t id = started(
+                house,
+                "{'do':[{'id':'l','load_var':{'name':'s','file':'art/((vs:pw))','reveal':true}},"
+                "'gate',{'id':'m','load_var':{'name':'t','file':'s3cret'}}]}");
+        leaves_wait(1);
+        engine_free(engine, PATIENCE);
+        leaves_gate(1);
+        g_autoptr(Subscription) ends = subscription_new(house->store, &topic, 1);
+        engine = open_engine(house);
+        await_end(house, ends, id, BUILD_ERRORED);
+        g_autofree char *log = log_of(house, id);
+        g_assert_null(strstr(log, "s3cret"));
+        g_assert_nonnull(strstr(log, "file '((redacted))' does not specify where the file lives"));
+        engine_free(engine, PATIENCE);
+}
+
 static void add(void) {
         g_test_add_func("/across/cases", combinations_run_in_order_and_end_as_a_group_does);
         g_test_add_func("/across/events", it_tells_of_its_substeps_and_its_end);
@@ -284,6 +334,8 @@ static void add(void) {
         g_test_add_func("/across/call", neither_attempts_nor_hooks_reach_into_it);
         g_test_add_func("/across/limits", each_var_has_a_limit_of_its_own);
         house_add("/across/restart", a_restart_keeps_local_vars_and_combinations);
+        house_add("/across/var-sources/shut", what_keeps_var_sources_shut_ends_the_build);
+        house_add("/across/var-sources/restart", a_credential_of_before_a_restart_stays_hidden);
         house_add("/across/restart/secret", a_secret_that_was_loaded_before_a_restart_stays_hidden);
 }
 

@@ -5,9 +5,12 @@
 #include <string.h>
 
 static const char *last_error; /* of the last error event */
+static GString *logged;        /* payloads; NULL: not wanted */
 
 static bool emit(const Event *event, void *data, GError **error) {
         static char text[200];
+        if (logged && g_str_equal(event->name, "log"))
+                g_string_append(logged, value_get_string(event->data, "payload", ""));
         if (g_str_equal(event->name, "error")) {
                 g_strlcpy(text, value_get_string(event->data, "message", ""), sizeof text);
                 last_error = text;
@@ -135,6 +138,37 @@ static void ends_are_told_once(void) {
         }
 }
 
+static void secrets_in_what_cannot_be_changed_are_warned_of(void) {
+        static const struct {
+                const char *version, *metadata, *expect;
+        } cases[] = {
+                { "{\"v\":\"1\"}", "[{\"name\":\"n\",\"value\":\"m\"}]", "" },
+                { "{\"v\":\"x-hunter2\"}", NULL,
+                  "\033[1;33mWARNING: the version holds a secret; it is stored and shown in clear\033[0m\n" },
+                { NULL, "[{\"name\":\"n\",\"value\":\"hunter2\"}]",
+                  "\033[1;33mWARNING: the metadata holds a secret; it is stored and shown in clear\033[0m\n" },
+        };
+        const StepSettings settings = { .redact_secrets = true };
+        g_autoptr(Plan) plan = plan_new(g_strdup("1"), PLAN_NONE);
+        g_autoptr(Value) secret = value_string("hunter2");
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                const char *const texts[] = { cases[i].version, cases[i].metadata };
+                Value *values[2] = { NULL };
+                g_autoptr(Run) run = run_new(&(RunSpec){ .settings = &settings, .emit = emit });
+                const StepCall call = { .run = run, .plan = plan };
+                for (size_t k = 0; k < 2; k++)
+                        if (texts[k])
+                                values[k] = json_parse(texts[k], strlen(texts[k]), NULL, NULL);
+                run_track_secret(run, secret);
+                logged = g_string_new(NULL);
+                g_assert_true(step_warn_of_secrets(&call, values[0], values[1], NULL));
+                g_assert_cmpstr(logged->str, ==, cases[i].expect);
+                g_string_free(g_steal_pointer(&logged), true);
+                value_free(values[0]);
+                value_free(values[1]);
+        }
+}
+
 /* ---- the clock ---- */
 
 static void a_clock_begins_when_it_is_started(void) {
@@ -185,6 +219,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/support/environment/job", a_job_build_tells_all_about_itself);
         g_test_add_func("/support/environment/one-off", a_one_off_build_has_no_job);
         g_test_add_func("/support/guard", ends_are_told_once);
+        g_test_add_func("/support/secrets", secrets_in_what_cannot_be_changed_are_warned_of);
         g_test_add_func("/support/clock", a_clock_begins_when_it_is_started);
         g_test_add_func("/support/clock/invalid", a_clock_that_cannot_be_read_is_an_error);
         g_test_add_func("/support/clock/resumed", a_clock_goes_on_where_an_earlier_life_left_it);
