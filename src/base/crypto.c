@@ -63,6 +63,33 @@ char *crypto_sha256_hex(const void *data, size_t length) {
         return hex(digest, sizeof(digest));
 }
 
+struct Sha256 {
+        EVP_MD_CTX *context;
+};
+
+Sha256 *sha256_new(void) {
+        Sha256 *sha256 = g_new0(Sha256, 1);
+        sha256->context = EVP_MD_CTX_new();
+        g_assert(sha256->context && EVP_DigestInit_ex(sha256->context, EVP_sha256(), NULL) == 1);
+        return sha256;
+}
+
+void sha256_add(Sha256 *sha256, const void *data, size_t length) {
+        g_assert(EVP_DigestUpdate(sha256->context, data, length) == 1);
+}
+
+char *sha256_hex(Sha256 *sha256) {
+        uint8_t sum[SHA256_DIGEST_LENGTH];
+        g_assert(EVP_DigestFinal_ex(sha256->context, sum, NULL) == 1);
+        return hex(sum, sizeof(sum));
+}
+
+void sha256_free(Sha256 *sha256) {
+        if (sha256)
+                EVP_MD_CTX_free(sha256->context);
+        g_free(sha256);
+}
+
 bool crypto_equal(const void *a, const void *b, size_t length) {
         return CRYPTO_memcmp(a, b, length) == 0;
 }

@@ -8,6 +8,14 @@ char *crypto_random_hex(size_t bytes);                    /* returns new */
 char *crypto_uuid(void);                                  /* version 4; returns new */
 char *crypto_sha256_hex(const void *data, size_t length); /* returns new */
 void crypto_sha256(const void *data, size_t length, uint8_t ret[32]);
+/* SHA-256 of what comes in pieces. */
+typedef struct Sha256 Sha256;
+Sha256 *sha256_new(void);
+void sha256_add(Sha256 *sha256, const void *data, size_t length);
+char *sha256_hex(
+        Sha256 *sha256); /* of all so far, and the end of it: nothing may be added. Returns new */
+void sha256_free(Sha256 *sha256); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sha256, sha256_free)
 bool crypto_equal(const void *a, const void *b, size_t length); /* constant time */
 
 char *crypto_base64(const void *data, size_t length);    /* standard, padded; returns new */

@@ -307,6 +307,11 @@ static void set_client(CURL *easy, const HttpClientSpec *spec) {
         curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 65536L);
         curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(spec->connect_timeout));
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(spec->total_timeout));
+        if (spec->stall_timeout > 0) {
+                curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+                curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                                 (long) MAX(spec->stall_timeout / DURATION_SECOND, 1));
+        }
         curl_easy_setopt(easy, CURLOPT_USERAGENT, spec->user_agent ? spec->user_agent : "weir");
         curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, (long) spec->follow);
         curl_easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);

@@ -11,6 +11,7 @@ typedef struct {
         Duration connect_timeout;  /* 0: 30 s */
         Duration response_timeout; /* until the first byte of the answer; 0: none */
         Duration total_timeout;    /* 0: none */
+        Duration stall_timeout;    /* without a byte either way, whole seconds; 0: none */
         bool insecure;             /* accept any TLS certificate */
         const char *ca_file;
         const char *client_certificate, *client_key;

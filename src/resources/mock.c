@@ -4,6 +4,7 @@
 #include "base/duration.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "resources/program.h"
 #include "resources/strict.h"
 
 #include <dirent.h>
@@ -72,32 +73,19 @@ static const StrictField out_request[] = {
 
 /* ---- what all three do ---- */
 
-static int level_colour(const char *level) {
-        if (g_str_equal(level, "INFO"))
-                return 36;
-        return g_str_equal(level, "WARN") ? 33 : 31;
-}
-
 void mock_log(const MockHost *host, const char *level, const char *message, const char *field,
               const char *value) {
-        FILE *log = host->log;
-        int colour = level_colour(level);
-        int seconds = (int) ((g_get_monotonic_time() - host->started) / G_USEC_PER_SEC);
-        /* Of a line break that a version read from a file ends with, upstream's logger shows none. */
-        g_autofree char *shown = g_strdup(message);
-        size_t length = strlen(shown);
-        if (length > 0 && shown[length - 1] == '\n')
-                shown[length - 1] = '\0';
+        const ProgramLog log = {
+                .level = level,
+                .message = message,
+                .field = field,
+                .value = value,
+                .seconds = (int) ((g_get_monotonic_time() - host->started) / G_USEC_PER_SEC),
+        };
         /* In one write: a line that comes in pieces becomes several events of a build. */
-        g_autoptr(GString) line = g_string_new(NULL);
-
-        g_string_append_printf(line, "\033[%dm%s\033[0m[%04d] %-44s ", colour, level, seconds,
-                               shown);
-        if (field)
-                g_string_append_printf(line, " \033[%dm%s\033[0m=%s", colour, field, value);
-        g_string_append_c(line, '\n');
-        fwrite(line->str, 1, line->len, log);
-        fflush(log);
+        g_autoptr(GString) line = program_log_line(&log);
+        fwrite(line->str, 1, line->len, host->log);
+        fflush(host->log);
 }
 
 static void log_info(const MockHost *host, const char *format, ...) G_GNUC_PRINTF(2, 3);

@@ -60,3 +60,26 @@ bool program_answer(const Value *answer, GError **error) {
         return write_all(STDOUT_FILENO, text, length, error) &&
                write_all(STDOUT_FILENO, "\n", 1, error);
 }
+
+static int level_colour(const char *level) {
+        if (g_str_equal(level, "INFO"))
+                return 36;
+        return g_str_equal(level, "WARN") ? 33 : 31;
+}
+
+GString *program_log_line(const ProgramLog *log) {
+        int colour = level_colour(log->level);
+        /* Of a line break that a version read from a file ends with, upstream's logger shows none. */
+        g_autofree char *shown = g_strdup(log->message);
+        size_t length = strlen(shown);
+        if (length > 0 && shown[length - 1] == '\n')
+                shown[length - 1] = '\0';
+        GString *line = g_string_new(NULL);
+        g_string_append_printf(line, "\033[%dm%s\033[0m[%04d] %-44s ", colour, log->level,
+                               log->seconds, shown);
+        if (log->field)
+                g_string_append_printf(line, " \033[%dm%s\033[0m=%s", colour, log->field,
+                                       log->value);
+        g_string_append_c(line, '\n');
+        return line;
+}

@@ -19,3 +19,11 @@ Value *program_request(GError **error);
 
 /* Writes answer and a newline to stdout. */
 bool program_answer(const Value *answer, GError **error);
+
+/* One line as logrus writes it to a terminal, with its line break. level: "INFO", "WARN", "ERRO", "FATA"; seconds
+ * since the program began; field may be NULL, or a name with its value. Returns new. */
+typedef struct {
+        const char *level, *message, *field, *value;
+        int seconds;
+} ProgramLog;
+GString *program_log_line(const ProgramLog *log);

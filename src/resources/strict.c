@@ -16,6 +16,7 @@ static const char *kind_word(const Value *value) {
 static ValueKind kind_wanted(const StrictField *field) {
         static const ValueKind kinds[] = {
                 [FIELD_BOOL] = VALUE_BOOL,    [FIELD_STRING] = VALUE_STRING,
+                [FIELD_TEXT] = VALUE_STRING,  [FIELD_STRINGS] = VALUE_LIST,
                 [FIELD_ANYTHING] = VALUE_MAP, [FIELD_OBJECT] = VALUE_MAP,
                 [FIELD_OBJECTS] = VALUE_LIST,
         };
@@ -26,6 +27,8 @@ static const char *type_name(const StrictField *field) {
         static const char *const names[] = {
                 [FIELD_BOOL] = "bool",
                 [FIELD_STRING] = "string",
+                [FIELD_TEXT] = "string",
+                [FIELD_STRINGS] = "[]string",
                 [FIELD_ANYTHING] = "map[string]interface {}",
         };
         return field->type ? field->type : names[field->kind];
@@ -65,8 +68,22 @@ static Value *decode_objects(const Value *given, Place place, const StrictField 
         return g_steal_pointer(&list);
 }
 
+static Value *decode_strings(const Value *given, Place place, GError **error) {
+        for (size_t i = 0; i < value_length(given); i++)
+                if (!value_is(value_at(given, i), VALUE_STRING)) {
+                        g_set_error(
+                                error, ERROR, ERROR_INVALID,
+                                "json: cannot unmarshal %s into Go struct field %s.%s of type string",
+                                kind_word(value_at(given, i)), place.type, place.path->str);
+                        return NULL;
+                }
+        return value_ref(given);
+}
+
 static Value *decode_field(const Value *given, Place place, const StrictField *field,
                            GError **error) {
+        if (field->kind == FIELD_TEXT && value_is(given, VALUE_NUMBER))
+                return value_string(value_text(given));
         if (!value_is(given, kind_wanted(field))) {
                 g_set_error(error, ERROR, ERROR_INVALID,
                             "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
@@ -78,6 +95,8 @@ static Value *decode_field(const Value *given, Place place, const StrictField *f
                 return decode_object(given, inner, field->fields, error);
         if (field->kind == FIELD_OBJECTS)
                 return decode_objects(given, place, field, error);
+        if (field->kind == FIELD_STRINGS)
+                return decode_strings(given, place, error);
         return value_ref(given);
 }
 

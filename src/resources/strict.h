@@ -6,6 +6,8 @@
 typedef enum {
         FIELD_BOOL,
         FIELD_STRING,
+        FIELD_TEXT,     /* a string, or a number that is kept as it was written */
+        FIELD_STRINGS,  /* a list of strings */
         FIELD_ANYTHING, /* a map of whatever: kept as it is */
         FIELD_OBJECT,
         FIELD_OBJECTS, /* a list of objects */
