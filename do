@@ -21,7 +21,7 @@ END
 run_packages=(
     ca-certificates debian-archive-keyring gcc git iproute2 libarchive-dev libc6-dev libcrypt-dev
     libcurl4-openssl-dev libglib2.0-dev libmnl-dev libpq-dev libseccomp-dev libsqlite3-dev libssl-dev libyaml-dev
-    libzstd-dev meson mmdebstrap nftables ninja-build pkg-config python3 runc zlib1g-dev
+    libzstd-dev meson mmdebstrap nettle-dev nftables ninja-build pkg-config python3 runc zlib1g-dev
 )
 test_packages=(
     ccache clang clang-format devscripts git-crypt git-lfs gpg gpg-agent libclang-rt-14-dev openssh-server openssl

@@ -152,15 +152,15 @@ VersionConstraint *version_constraint_parse(const char *text, GError **error) {
         constraint->alternatives = g_ptr_array_new_with_free_func(
                 (GDestroyNotify) g_ptr_array_unref);
         g_auto(GStrv) parts = g_strsplit(text, "||", -1);
-        for (char **part = parts; *part; part++) {
+        for (size_t i = 0; i == 0 || parts[i]; i++) {
                 GPtrArray *requirements = g_ptr_array_new_with_free_func(requirement_free);
                 g_ptr_array_add(constraint->alternatives, requirements);
-                if (!read_alternative(*part, requirements)) {
+                if (!parts[i] || !read_alternative(parts[i], requirements)) {
                         g_set_error(error, ERROR, ERROR_INVALID, "improper constraint: %s", text);
                         return NULL;
                 }
         }
-        return constraint->alternatives->len > 0 ? g_steal_pointer(&constraint) : NULL;
+        return g_steal_pointer(&constraint);
 }
 
 /* ---- meeting ---- */
