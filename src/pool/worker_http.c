@@ -121,7 +121,7 @@ static void fill_call(const WorkerRequest *request, const char *url, const char 
                 g_ptr_array_add(headers, (void *) request->headers[i]);
         if (text)
                 g_ptr_array_add(headers, "Content-Type: application/json");
-        g_ptr_array_add(headers, GARDEN_EXTENSIONS_HEADER ": " GARDEN_EXTENSION_OFFSETS);
+        g_ptr_array_add(headers, GARDEN_EXTENSIONS_HEADER ": " GARDEN_EXTENSIONS);
         g_ptr_array_add(headers, NULL);
         *ret = (HttpCall){ .method = request->method,
                            .url = url,

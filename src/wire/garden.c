@@ -1,5 +1,6 @@
 #include "wire/garden.h"
 
+#include "base/crypto.h"
 #include "base/json.h"
 
 #include <string.h>
@@ -411,7 +412,10 @@ void garden_payload_append(GString *text, const GardenPayload *payload) {
         value_map_set_string_opt(map, "stream_id", payload->stream_id);
         if (payload->has & GARDEN_HAS_SOURCE)
                 value_map_set_int(map, "source", payload->source);
-        if (payload->has & GARDEN_HAS_DATA)
+        if ((payload->has & GARDEN_HAS_DATA) && payload->binary) {
+                g_autofree char *bytes = crypto_base64(payload->data, payload->data_length);
+                value_map_set_string(map, "bytes", bytes);
+        } else if (payload->has & GARDEN_HAS_DATA)
                 value_map_set(map, "data", value_string_sized(payload->data, payload->data_length));
         if (payload->has & (GARDEN_HAS_TTY | GARDEN_HAS_WINDOW))
                 value_map_set(map, "tty",
@@ -456,6 +460,25 @@ static bool parse_data(const Value *data, GardenPayload *payload, GError **error
         return true;
 }
 
+static bool parse_bytes(const Value *bytes, GardenPayload *payload, GError **error) {
+        if (!bytes || (payload->has & GARDEN_HAS_DATA))
+                return true;
+        if (!value_is(bytes, VALUE_STRING))
+                return wrong("bytes", error);
+        g_autoptr(GBytes) decoded = crypto_base64_decode(value_text(bytes), error);
+        if (!decoded)
+                return false;
+        gsize length;
+        const void *data = g_bytes_get_data(decoded, &length);
+        payload->has |= GARDEN_HAS_DATA;
+        payload->binary = true;
+        payload->data_length = length;
+        payload->data = g_malloc0(length + 1);
+        if (length > 0)
+                memcpy(payload->data, data, length);
+        return true;
+}
+
 bool garden_payload_parse(const char *line, size_t length, GardenPayload *ret, GError **error) {
         static const JsonLimits limits = { .bytes = GARDEN_PAYLOAD_MAX, .depth = 8, .items = 64 };
         g_auto(GardenPayload) payload = { 0 };
@@ -465,6 +488,7 @@ bool garden_payload_parse(const char *line, size_t length, GardenPayload *ret, G
             !read_text(map, "stream_id", &payload.stream_id, error) ||
             !parse_number(map, "source", GARDEN_HAS_SOURCE, &payload.source, &payload, error) ||
             !parse_data(get(map, "data"), &payload, error) ||
+            !parse_bytes(get(map, "bytes"), &payload, error) ||
             !parse_tty(get(map, "tty"), &payload, error) ||
             !parse_number(map, "signal", GARDEN_HAS_SIGNAL, &payload.signal, &payload, error) ||
             !parse_number(map, "exit_status", GARDEN_HAS_EXIT_STATUS, &payload.exit_status,

@@ -109,15 +109,16 @@ typedef enum {
 } GardenHas;
 
 enum { GARDEN_STDIN = 0, GARDEN_STDOUT = 1, GARDEN_STDERR = 2 };
-enum { GARDEN_SIGNAL_TERMINATE = 0, GARDEN_SIGNAL_KILL = 1 };
+enum { GARDEN_SIGNAL_TERMINATE = 0, GARDEN_SIGNAL_KILL = 1, GARDEN_SIGNAL_HANG_UP = 2 };
 
 typedef struct {
         unsigned has; /* of GardenHas */
         char *process_id;
         char *stream_id;
         int64_t source;
-        char *data; /* UTF-8 by the format: other bytes become U+FFFD on the way */
+        char *data; /* UTF-8 by the format: other bytes become U+FFFD on the way, unless it is binary */
         size_t data_length;
+        bool binary; /* data travels as base64; only where "sessions" was agreed on */
         GardenWindow window;
         int64_t signal;
         int64_t exit_status;
@@ -147,7 +148,12 @@ void garden_append_window(GString *text, const char *process_id, GardenWindow wi
  * from the process's first byte; N -1 or no `from` begins after the last byte that any client was sent.
  * GARDEN_OFFSET_HEADER in the answer says where it begins: greater than N when N was dropped already
  * (more than 64 MiB behind what was read).
+ *
+ * "sessions": what a person at a terminal needs of a control connection. "bytes" (base64) may stand in
+ * for "data", so that any byte arrives; "signal" is obeyed, goes to the process's whole group, and 2 is
+ * to hang up; messages are read after the end of stdin too.
  */
 #define GARDEN_EXTENSIONS_HEADER "X-Weir-Extensions"
-#define GARDEN_EXTENSION_OFFSETS "offsets"
+#define GARDEN_EXTENSIONS "offsets, sessions"
+#define GARDEN_EXTENSION_SESSIONS "sessions"
 #define GARDEN_OFFSET_HEADER "X-Weir-Offset"

@@ -89,7 +89,7 @@ typedef struct {
         HttpSocket *socket;
         Process *process;
         bool reading; /* further messages are wanted */
-        bool closing; /* the end of stdin came */
+        bool closing; /* the end of stdin came; signals and sizes still may */
         GString *line;
         size_t scanned;   /* of line: there is no newline before */
         GString *pending; /* for stdin */
@@ -107,6 +107,10 @@ static void close_input(Control *control) {
         fd_close(control->input);
         control->input = -1;
         process_close_input(control->process);
+}
+
+static void stop_listening(Control *control) {
+        close_input(control);
         control->reading = false;
 }
 
@@ -129,11 +133,11 @@ static void flush_input(Control *control) {
                 close_input(control);
 }
 
-/* 06 §3.6: tty, then source, then signal; anything else, and the end of stdin, ends the listening. */
+/* 06 §3.6: tty, then source, then signal; anything else ends the listening. */
 static void obey(Control *control, const GardenPayload *payload) {
-        static const int signals[] = {
-                [GARDEN_SIGNAL_TERMINATE] = SIGTERM, [GARDEN_SIGNAL_KILL] = SIGKILL
-        };
+        static const int signals[] = { [GARDEN_SIGNAL_TERMINATE] = SIGTERM,
+                                       [GARDEN_SIGNAL_KILL] = SIGKILL,
+                                       [GARDEN_SIGNAL_HANG_UP] = SIGHUP };
         if (payload->has & GARDEN_HAS_TTY) {
                 if (payload->has & GARDEN_HAS_WINDOW)
                         process_resize(control->process, payload->window, NULL);
@@ -141,14 +145,13 @@ static void obey(Control *control, const GardenPayload *payload) {
                 g_string_append_len(control->pending, payload->data, (gssize) payload->data_length);
                 flush_input(control);
         } else if (payload->has & GARDEN_HAS_SOURCE) {
-                control->reading = false;
                 control->closing = true;
                 flush_input(control);
         } else if ((payload->has & GARDEN_HAS_SIGNAL) && payload->signal >= 0 &&
                    payload->signal < (int64_t) G_N_ELEMENTS(signals)) {
-                process_signal(control->process, signals[payload->signal], NULL);
+                process_signal_group(control->process, signals[payload->signal], NULL);
         } else
-                close_input(control);
+                stop_listening(control);
 }
 
 static void obey_lines(Control *control) {
@@ -164,7 +167,7 @@ static void obey_lines(Control *control) {
                 if (garden_payload_parse(control->line->str, length, &payload, NULL))
                         obey(control, &payload);
                 else
-                        close_input(control);
+                        stop_listening(control);
                 g_string_erase(control->line, 0, (gssize) length + 1);
                 control->scanned = 0;
         }
@@ -177,7 +180,7 @@ static bool read_socket(Control *control, Cancel *cancel) {
         if (n <= 0)
                 return false;
         if (control->line->len + (size_t) n > GARDEN_PAYLOAD_MAX)
-                close_input(control);
+                stop_listening(control);
         else
                 g_string_append_len(control->line, chunk, n);
         obey_lines(control);
@@ -241,7 +244,7 @@ static void control_run(Streams *streams, Control *control) {
 void streams_serve(Streams *streams, HttpRequest *request, int status, Process *process) {
         g_autofree char *id = add_entry(streams, process, status == 201);
         Control control = { .process = process, .reading = true, .input = process_input(process) };
-        http_header_set(request, GARDEN_EXTENSIONS_HEADER, GARDEN_EXTENSION_OFFSETS);
+        http_header_set(request, GARDEN_EXTENSIONS_HEADER, GARDEN_EXTENSIONS);
         control.socket = http_hijack(request, status, "application/json");
         if (control.socket) {
                 GardenPayload first = { .process_id = (char *) process_id(process),

@@ -112,11 +112,11 @@ static void start(uint32_t number, int fds[SHIM_FDS]) {
         send_message(SHIM_FAILED, number, failure.stage, failure.error);
 }
 
-static void signal_processes(uint32_t number, int signal_number) {
+static void signal_processes(uint32_t number, int signal_number, bool group) {
         for (size_t i = 0; i < SHIM_PROCESSES_MAX; i++)
                 if (processes[i].used && processes[i].running &&
                     (number == 0 || processes[i].number == number))
-                        kill(processes[i].pid, signal_number);
+                        kill(group ? -processes[i].pid : processes[i].pid, signal_number);
 }
 
 static void hello(void) {
@@ -138,7 +138,7 @@ static void obey(const ShimMessage *message, int fds[SHIM_FDS]) {
                 break;
         case SHIM_SIGNAL:
                 if (message->value > 0 && message->value < NSIG)
-                        signal_processes(message->number, (int) message->value);
+                        signal_processes(message->number, (int) message->value, message->extra);
                 break;
         case SHIM_RESIZE:
                 if (process)

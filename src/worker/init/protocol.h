@@ -26,11 +26,11 @@ typedef enum {
         /* to the shim */
         SHIM_HELLO = 1, /* answered with SHIM_STATE of each process, then SHIM_HELLO */
         SHIM_START,     /* with descriptors, see ShimStart; answered with STARTED or FAILED */
-        SHIM_SIGNAL,    /* value: the signal; number 0: to all processes it started */
-        SHIM_RESIZE,    /* value: columns, extra: rows */
-        SHIM_LIMIT,     /* stream value may be appended up to offset extra */
-        SHIM_INPUT,     /* with one descriptor: what is typed into the process's terminal */
-        SHIM_FORGET,    /* an ended process */
+        SHIM_SIGNAL, /* value: the signal; number 0: to all it started; extra 1: to the whole group */
+        SHIM_RESIZE, /* value: columns, extra: rows */
+        SHIM_LIMIT,  /* stream value may be appended up to offset extra */
+        SHIM_INPUT,  /* with one descriptor: what is typed into the process's terminal */
+        SHIM_FORGET, /* an ended process */
         /* from the shim */
         SHIM_STARTED = 64, /* value: its pid in the container */
         SHIM_FAILED,       /* value: a ShimStage, extra: errno */

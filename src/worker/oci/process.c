@@ -561,7 +561,17 @@ bool process_resize(Process *process, GardenWindow window, GError **error) {
         return !process->shim || shim_send(process->shim, &message, NULL, 0, error);
 }
 
-bool process_signal(Process *process, int number, GError **error) {
-        ShimMessage message = { .kind = SHIM_SIGNAL, .number = process->number, .value = number };
+static bool send_signal(Process *process, int number, bool group, GError **error) {
+        ShimMessage message = {
+                .kind = SHIM_SIGNAL, .number = process->number, .value = number, .extra = group
+        };
         return !process->shim || shim_send(process->shim, &message, NULL, 0, error);
+}
+
+bool process_signal(Process *process, int number, GError **error) {
+        return send_signal(process, number, false, error);
+}
+
+bool process_signal_group(Process *process, int number, GError **error) {
+        return send_signal(process, number, true, error);
 }

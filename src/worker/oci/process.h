@@ -91,3 +91,5 @@ int process_input(Process *process);
 void process_close_input(Process *process);
 bool process_resize(Process *process, GardenWindow window, GError **error);
 bool process_signal(Process *process, int number, GError **error);
+/* The same to all of its process group. */
+bool process_signal_group(Process *process, int number, GError **error);

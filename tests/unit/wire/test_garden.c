@@ -83,6 +83,8 @@ static const char *const lines[] = {
         "{\"process_id\":\"task\",\"exit_status\":0}\n",
         "{\"process_id\":\"task\",\"error\":\"lost\"}\n",
         "{\"process_id\":\"task\",\"source\":0,\"data\":\"a\\u0000\\u003cb\"}\n",
+        "{\"process_id\":\"task\",\"source\":0,\"bytes\":\"AP8=\"}\n",
+        "{\"process_id\":\"task\",\"source\":0,\"bytes\":\"\"}\n",
 };
 
 static void lines_survive_the_way_there_and_back(void) {
@@ -98,8 +100,16 @@ static void lines_survive_the_way_there_and_back(void) {
 }
 
 static void malformed_lines_are_refused(void) {
-        static const char *const wrong[] = { "",  "[]", "{\"source\":\"x\"}", "{\"data\":1}",
-                                             "x", "1",  "{\"signal\":1.5}",   "{\"tty\":{},}" };
+        static const char *const wrong[] = { "",
+                                             "[]",
+                                             "{\"source\":\"x\"}",
+                                             "{\"data\":1}",
+                                             "x",
+                                             "1",
+                                             "{\"signal\":1.5}",
+                                             "{\"tty\":{},}",
+                                             "{\"bytes\":\"*\"}",
+                                             "{\"bytes\":[]}" };
         for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
                 g_autoptr(GError) error = NULL;
                 g_auto(GardenPayload) payload = { 0 };

@@ -254,6 +254,58 @@ static void a_signal_reaches_the_process(void) {
         garden_close(&garden);
 }
 
+static void any_byte_reaches_standard_input(void) {
+        g_autoptr(House) house = house_open();
+        Garden garden = { .house = house };
+        Line control, output;
+        g_auto(GardenPayload) first = { 0 }, last = { 0 };
+        if (!house)
+                return;
+        house_container(house, "box");
+        garden_open(&garden);
+        line_open(&garden, "POST", "/containers/box/processes", "{\"path\":\"cat\"}", &control);
+        line_message(&control, &first);
+        line_output(&garden, &first, "stdout", &output);
+        say(&control, "{\"source\":0,\"bytes\":\"AP/+\"}\n{\"source\":0,\"bytes\":\"w6nD\"}\n"
+                      "{\"source\":0}\n");
+        line_message(&control, &last);
+        line_drain(&output);
+        g_assert_cmpint(last.exit_status, ==, 0);
+        g_assert_cmpmem(output.text->str, output.text->len, "\0\xff\xfe\xc3\xa9\xc3", 6);
+        line_close(&control);
+        line_close(&output);
+        garden_close(&garden);
+}
+
+static void a_hang_up_reaches_the_whole_group_also_after_the_end_of_input(void) {
+        g_autoptr(House) house = house_open();
+        Garden garden = { .house = house };
+        Line control, output;
+        g_auto(GardenPayload) first = { 0 }, last = { 0 };
+        if (!house)
+                return;
+        house_container(house, "box");
+        garden_open(&garden);
+        line_open(
+                &garden, "POST", "/containers/box/processes",
+                "{\"path\":\"sh\",\"args\":[\"-c\",\"(trap 'echo child; exit' HUP; cat; echo ready; "
+                "sleep 1000 & wait) & trap 'wait; exit 7' HUP; wait; wait\"]}",
+                &control);
+        line_message(&control, &first);
+        line_output(&garden, &first, "stdout", &output);
+        say(&control, "{\"source\":0}\n");
+        while (!strstr(output.text->str, "ready"))
+                g_assert_true(line_more(&output));
+        say(&control, "{\"signal\":2}\n");
+        line_message(&control, &last);
+        line_drain(&output);
+        g_assert_cmpint(last.exit_status, ==, 7);
+        g_assert_nonnull(strstr(output.text->str, "child\n"));
+        line_close(&control);
+        line_close(&output);
+        garden_close(&garden);
+}
+
 static void a_client_that_goes_leaves_the_process_running(void) {
         g_autoptr(House) house = house_open();
         Garden garden = { .house = house };
@@ -349,6 +401,9 @@ int main(int argc, char **argv) {
         g_test_add_func("/garden/process", a_process_is_three_connections);
         g_test_add_func("/garden/terminal", a_terminal_listens_and_is_resized);
         g_test_add_func("/garden/signal", a_signal_reaches_the_process);
+        g_test_add_func("/garden/bytes", any_byte_reaches_standard_input);
+        g_test_add_func("/garden/hang-up",
+                        a_hang_up_reaches_the_whole_group_also_after_the_end_of_input);
         g_test_add_func("/garden/attach", a_client_that_goes_leaves_the_process_running);
         g_test_add_func("/garden/stopping", a_stopping_server_says_no_exit_status);
         g_test_add_func("/garden/unknown", an_unknown_stream_is_empty);
