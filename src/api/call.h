@@ -11,6 +11,7 @@ struct Api {
                 Mutex mutex;
                 uint64_t requests[6]; /* by status class; 0: none */
                 uint64_t counter;     /* of plan ids */
+                size_t hijacks;       /* sessions now */
         } counts;
 };
 

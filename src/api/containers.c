@@ -100,12 +100,13 @@ void get_container(ApiCall *call) {
         if (!call_team(call))
                 return;
         g_autoptr(Container) container = container_get(call->store, call_param(call, "id"), &error);
-        if (container && container->team_id == call->team->id)
-                call_answer(call, 200, present_container(container));
-        else if (container)
-                call_empty(call, 404);
-        else
+        bool ours = false;
+        if (!container || !container_in_team(call->store, container, call->team->id, &ours, &error))
                 call_failed(call, error);
+        else if (ours)
+                call_answer(call, 200, present_container(container));
+        else
+                call_empty(call, 404);
 }
 
 void list_volumes(ApiCall *call) {

@@ -111,6 +111,9 @@ void list_containers(ApiCall *call);
 void get_container(ApiCall *call);
 void list_volumes(ApiCall *call);
 
+/* hijack.c */
+void hijack_container(ApiCall *call);
+
 /* artifacts.c */
 void create_artifact(ApiCall *call);
 void get_artifact(ApiCall *call);

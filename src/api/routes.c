@@ -160,7 +160,7 @@ const Route api_routes[] = {
         { "GetContainer", "GET", TEAM "/containers/:id", GUARD_TEAM, ROLE_VIEWER, false,
           get_container },
         { "HijackContainer", "GET", TEAM "/containers/:id/hijack", GUARD_TEAM, ROLE_MEMBER, false,
-          NULL },
+          hijack_container },
         { "ListVolumes", "GET", TEAM "/volumes", GUARD_TEAM, ROLE_VIEWER, false, list_volumes },
         { "ListDestroyingVolumes", "GET", V1 "/volumes/destroying", GUARD_WORKER, ROLE_VIEWER,
           false, list_destroying_volumes },

@@ -298,7 +298,7 @@ static long milliseconds(Duration duration) {
         return (long) MAX(duration / DURATION_MILLISECOND, duration > 0);
 }
 
-static void set_client(CURL *easy, const HttpClientSpec *spec) {
+void client_set_up(CURL *easy, const HttpClientSpec *spec) {
         curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* cancelling does not wait for DNS */
         curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -333,7 +333,7 @@ static void set_client(CURL *easy, const HttpClientSpec *spec) {
 
 static void set_up(Transfer *transfer) {
         CURL *easy = transfer->easy;
-        set_client(easy, &transfer->client->spec);
+        client_set_up(easy, &transfer->client->spec);
         set_method(transfer);
         set_headers(transfer);
         curl_easy_setopt(easy, CURLOPT_URL, transfer->call->url);

@@ -135,6 +135,8 @@ ssize_t http_socket_read(HttpSocket *socket, void *ret, size_t length, Cancel *c
                          GError **error); /* 0: closed by the peer */
 bool http_socket_write(HttpSocket *socket, const void *data, size_t length, Cancel *cancel,
                        GError **error);
+/* How long a write waits for the peer to read; DURATION_NEVER: as long as it takes. */
+void http_socket_set_patience(HttpSocket *socket, Duration patience);
 int http_socket_fd(HttpSocket *socket); /* for poll(); look at http_socket_pending first */
 size_t http_socket_pending(HttpSocket *socket);
 void http_socket_free(HttpSocket *socket); /* closes */
@@ -153,6 +155,13 @@ bool websocket_read(WebSocket *socket, WebSocketKind *ret_kind, char **ret_data,
                     Cancel *cancel, GError **error);
 bool websocket_write(WebSocket *socket, WebSocketKind kind, const void *data, size_t length,
                      GError **error); /* any thread */
+/* From now on writes wait as long as the client takes, or until cancel (borrowed) fires: for clients that a person may
+ * hold up. Before any other thread writes. */
+void websocket_wait_for_client(WebSocket *socket, Cancel *cancel);
+int websocket_fd(WebSocket *socket); /* for poll(): POLLRDHUP */
 void websocket_close(WebSocket *socket, int code, const char *reason);
+/* Ends the connection without a close frame, but not before the client has read what was written: it is given `patience`
+ * to close its side. What it still sends is dropped. */
+void websocket_drain(WebSocket *socket, Duration patience);
 void websocket_free(WebSocket *socket);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WebSocket, websocket_free)

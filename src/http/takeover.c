@@ -295,7 +295,7 @@ static bool parse_status_line(const char *line, int *ret) {
         return *ret >= 100;
 }
 
-static bool parse_head(const char *text, HttpReply *ret, GError **error) {
+bool client_parse_head(const char *text, HttpReply *ret, GError **error) {
         g_auto(GStrv) lines = g_strsplit(text, "\r\n", -1);
         if (!parse_status_line(lines[0], &ret->status))
                 return set_malformed(error);
@@ -325,7 +325,7 @@ static bool read_head(Wire *wire, HttpReply *ret, GError **error) {
                         if (strlen(text) != length - 2)
                                 return set_malformed(error);
                         g_byte_array_remove_range(input, 0, (guint) length);
-                        return parse_head(text, ret, error);
+                        return client_parse_head(text, ret, error);
                 }
                 if (input->len > HEAD_MAX) {
                         g_set_error(error, ERROR, ERROR_LIMIT,

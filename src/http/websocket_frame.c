@@ -1,5 +1,7 @@
 #include "http/websocket_frame.h"
 
+#include <string.h>
+
 #define CONTROL_MAX 125
 
 static uint64_t read_number(const uint8_t *bytes, size_t length) {
@@ -64,4 +66,15 @@ void websocket_frame_append(GByteArray *out, int opcode, const uint8_t *mask, co
                 g_byte_array_append(out, payload, (guint) length);
         if (mask)
                 websocket_mask(out->data + start, length, mask);
+}
+
+char *websocket_accept_key(const char *key) {
+        static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+        uint8_t digest[20];
+        gsize length = sizeof digest;
+        g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA1);
+        g_checksum_update(checksum, (const guchar *) key, (gssize) strlen(key));
+        g_checksum_update(checksum, (const guchar *) guid, sizeof guid - 1);
+        g_checksum_get_digest(checksum, digest, &length);
+        return g_base64_encode(digest, length);
 }

@@ -30,4 +30,6 @@ bool websocket_frame_parse(const uint8_t *bytes, size_t length, bool from_client
 /* mask NULL: a server's frame. */
 void websocket_frame_append(GByteArray *out, int opcode, const uint8_t *mask, const void *payload,
                             size_t length);
+/* What a server answers to this Sec-WebSocket-Key. Returns new. */
+char *websocket_accept_key(const char *key);
 void websocket_mask(uint8_t *payload, size_t length, const uint8_t mask[4]);

@@ -37,6 +37,21 @@ bool pool_container_property(PoolContainer *container, const char *name, Cancel 
         return true;
 }
 
+bool pool_container_user(PoolContainer *container, const char *asked, Cancel *cancel, char **ret,
+                         GError **error) {
+        if (asked && *asked) {
+                *ret = g_strdup(asked);
+                return true;
+        }
+        if (!container->user_known) {
+                if (!pool_container_property(container, "user", cancel, &container->user, error))
+                        return false;
+                container->user_known = true;
+        }
+        *ret = container->user && *container->user ? g_strdup(container->user) : NULL;
+        return true;
+}
+
 bool pool_container_set_property(PoolContainer *container, const char *name, const char *value,
                                  Cancel *cancel, GError **error) {
         g_autofree char *escaped = url_encode_path(name);
@@ -206,6 +221,7 @@ static bool make(PoolContainer *container, const ContainerNeed *need, const Pool
                 return false;
         fault_here("container-ready");
         container->user = g_strdup(root.user);
+        container->user_known = true;
         container->created = true;
         return true;
 }
@@ -255,7 +271,8 @@ static bool is_usable(Pool *pool, const char *name, const PlacementNeed *need) {
                           worker->state == WORKER_RETIRING);
 }
 
-static PoolContainer *pool_container_new(Pool *pool, const ContainerNeed *need, Container *row) {
+/* Takes row. */
+static PoolContainer *container_of_row(Pool *pool, Container *row) {
         PoolContainer *container = g_new0(PoolContainer, 1);
 
         container->pool = pool;
@@ -263,6 +280,12 @@ static PoolContainer *pool_container_new(Pool *pool, const ContainerNeed *need, 
         container->worker = g_strdup(row->worker);
         container->mounts = g_ptr_array_new_with_free_func(free_mount);
         container->cache_paths = g_ptr_array_new_with_free_func(g_free);
+        return container;
+}
+
+static PoolContainer *pool_container_new(Pool *pool, const ContainerNeed *need, Container *row) {
+        PoolContainer *container = container_of_row(pool, row);
+
         container->job_id = need->metadata.job_id;
         container->step_name = g_strdup(need->metadata.step_name);
         for (size_t i = 0; need->caches && need->caches[i]; i++)
@@ -388,6 +411,25 @@ PoolContainer *pool_container(Pool *pool, const ContainerNeed *need, const PoolW
                 if (!gone)
                         return g_steal_pointer(&container);
         }
+}
+
+PoolContainer *pool_container_find(Pool *pool, const char *handle, Cancel *cancel, GError **error) {
+        Container *row = container_get(pool->spec.store, handle, error);
+        g_autoptr(PoolContainer) container = row ? container_of_row(pool, row) : NULL;
+        g_autoptr(Worker)
+                worker = container ? worker_find(pool->spec.store, container->worker, error) : NULL;
+        bool listed = false;
+
+        if (!worker)
+                return NULL;
+        bool there = worker->address && *worker->address && worker->state != WORKER_STALLED;
+        if (there && !is_listed(container, cancel, &listed, error))
+                return NULL;
+        if (listed)
+                return g_steal_pointer(&container);
+        g_set_error(error, ERROR, ERROR_NOT_FOUND, "container %s is not on worker %s", handle,
+                    container->worker);
+        return NULL;
 }
 
 void pool_container_free(PoolContainer *container) {

@@ -10,7 +10,8 @@ struct PoolContainer {
         bool created;    /* by this call */
         bool task;       /* holds a task's place */
         bool extensions; /* the worker speaks ours */
-        char *user;      /* of processes that name none; NULL: the image's says */
+        char *user;      /* of processes that name none; NULL: none said, or not known yet: */
+        bool user_known;
         int64_t job_id;
         char *step_name;
         GPtrArray *cache_paths; /* char * */
@@ -38,6 +39,10 @@ typedef struct {
         int64_t uid, gid;  /* -1: as they are */
         GPtrArray *mounts; /* Mount; filled in the order of reference 06 §6.2 */
 } Fitting;
+
+/* Who runs a process that asks for `asked` (may be NULL): that, or what the container says. *ret is new; NULL: root. */
+bool pool_container_user(PoolContainer *container, const char *asked, Cancel *cancel, char **ret,
+                         GError **error);
 
 void mount_free(Mount *mount);
 

@@ -8,6 +8,7 @@
 #include "base/value.h"
 #include "pool/artifact.h"
 #include "store/store.h"
+#include "wire/garden.h"
 
 typedef struct Pool Pool; /* any thread */
 
@@ -102,6 +103,10 @@ bool pool_stop(Pool *pool, const char *worker, const char *handle, Cancel *cance
 void pool_container_free(PoolContainer *container);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolContainer, pool_container_free)
 
+/* Any container by its handle, for a session in it. ERROR_NOT_FOUND: unknown, or its worker does not have it (yet, or any
+ * more); ERROR_UNAVAILABLE: its worker cannot be reached. */
+PoolContainer *pool_container_find(Pool *pool, const char *handle, Cancel *cancel, GError **error);
+
 const char *pool_container_worker(const PoolContainer *container);
 const char *pool_container_handle(const PoolContainer *container);
 /* Whether this call made it; false: it was found, a process may run or have ended in it. */
@@ -149,6 +154,36 @@ typedef struct {
  */
 bool pool_process_run(PoolContainer *container, const ProcessNeed *need, Cancel *cancel,
                       int *ret_status, GError **error);
+
+/* ---- sessions: a person's process in a container, beside the step's (reference 06 §6.7) ---- */
+
+typedef struct {
+        const GardenProcessSpec *spec; /* without id; user NULL: the container's */
+        OutputFn output, error;        /* called on the thread of pool_session_run */
+        void *data;
+        int client; /* a socket: the session is over when its other side hangs up; -1: none */
+} SessionNeed;
+
+typedef struct PoolSession PoolSession; /* one thread runs it, any may send */
+
+/* Starts the process. Borrows container and cancel, which end after the session. */
+PoolSession *pool_session_start(PoolContainer *container, const SessionNeed *need, Cancel *cancel,
+                                GError **error);
+/*
+ * Delivers output until the process has ended, through a restart of the worker too. When cancel fires (as
+ * cancel_check()), the client hangs up (ERROR_CANCELLED) or output is refused (its error), the process and its group
+ * are told to hang up, and killed after 10 s; not so on shutdown, when nothing is waited for.
+ */
+bool pool_session_run(PoolSession *session, int *ret_status, GError **error);
+void pool_session_free(PoolSession *session);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolSession, pool_session_free)
+
+/* Any byte as it is, for a Weir worker; for others what is no UTF-8 becomes U+FFFD. Waits while the process is 1 MiB
+ * behind. What comes after its end is dropped. Returns as cancel_check(). */
+bool pool_session_input(PoolSession *session, const void *bytes, size_t length, Cancel *cancel,
+                        GError **error);
+void pool_session_input_end(PoolSession *session);
+void pool_session_resize(PoolSession *session, GardenWindow window);
 
 /* ---- artifacts (volumes) ---- */
 

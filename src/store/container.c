@@ -307,6 +307,23 @@ Container *container_get(Store *store, const char *handle, GError **error) {
                          SQL(SELECT "WHERE c.handle = $1", DB_TEXT(handle)), error);
 }
 
+bool container_in_team(Store *store, const Container *container, int64_t team_id, bool *ret,
+                       GError **error) {
+        g_autoptr(GPtrArray) found = store_list(
+                store, row_container, (GDestroyNotify) container_free,
+                SQL(SELECT
+                    "WHERE c.id = $1 AND ((c.team_id = $2 AND c.check_session_id IS NULL) OR "
+                    "EXISTS (SELECT 1 FROM resources r JOIN pipelines p ON p.id = r.pipeline_id "
+                    "WHERE p.team_id = $2 AND r.resource_config_id = s.resource_config_id AND "
+                    "(w.team_id IS NULL OR w.team_id = $2)))",
+                    DB_INT(container->id), DB_INT(team_id)),
+                error);
+        if (!found)
+                return false;
+        *ret = found->len > 0;
+        return true;
+}
+
 GPtrArray *container_list(Store *store, const ContainerQuery *query, GError **error) {
         GDestroyNotify item_free = (GDestroyNotify) container_free;
         if (query->resource_config_id)

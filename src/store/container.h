@@ -80,6 +80,9 @@ bool container_expire_sessions(Store *store, int64_t resource_config_id, GError 
 
 /* ---- looking ---- */
 Container *container_get(Store *store, const char *handle, GError **error);
+/* Whether it is the team's: of its builds, or of a check that one of its resources shares (01 §17.2). */
+bool container_in_team(Store *store, const Container *container, int64_t team_id, bool *ret,
+                       GError **error);
 
 typedef struct {
         int64_t team_id;                        /* 0: of every team */

@@ -37,6 +37,7 @@ typedef struct {
         int64_t default_days_to_retain, max_days_to_retain;
         Duration gc_interval, gc_one_off_grace, gc_missing_grace, gc_hijack_grace, gc_failed_grace;
         Duration stalled_worker_timeout;
+        Duration intercept_idle_timeout; /* 0: none */
 
         char *prometheus_bind_ip;
         int64_t prometheus_bind_port;

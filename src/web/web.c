@@ -196,6 +196,7 @@ static bool serve(Web *web, GError **error) {
                         .cluster_name = options->cluster_name,
                         .base_type_defaults = web->type_defaults,
                         .checking_interval = options->checking_interval,
+                        .intercept_idle_timeout = options->intercept_idle_timeout,
                         .cli_directory = options->cli_artifacts_dir,
                         .metrics = append_metrics,
                         .data = web };

@@ -14,6 +14,7 @@ struct HttpSocket {
         int fd;                 /* the connection's, for short */
         GByteArray *rest;       /* read by the loop, not yet by us */
         size_t rest_used;
+        Duration patience; /* of a write */
 };
 
 /* A connection that was closed before it could be handed over looks like one that ends now. */
@@ -41,6 +42,7 @@ HttpSocket *http_hijack(HttpRequest *request, int status, const char *content_ty
 
         HttpSocket *socket = g_new0(HttpSocket, 1);
         socket->connection = connection_ref(connection);
+        socket->patience = connection->server->spec.progress_timeout;
         mutex_lock(&connection->mutex);
         while (!connection->hijacked && !connection->closed)
                 condition_wait(&connection->changed, &connection->mutex);
@@ -66,6 +68,10 @@ void http_socket_free(HttpSocket *socket) {
                 g_byte_array_unref(socket->rest);
         connection_free(connection);
         g_free(socket);
+}
+
+void http_socket_set_patience(HttpSocket *socket, Duration patience) {
+        socket->patience = patience;
 }
 
 int http_socket_fd(HttpSocket *socket) {
@@ -107,7 +113,7 @@ ssize_t http_socket_read(HttpSocket *socket, void *ret, size_t length, Cancel *c
 
 bool http_socket_write(HttpSocket *socket, const void *data, size_t length, Cancel *cancel,
                        GError **error) {
-        Duration limit = socket->connection->server->spec.progress_timeout;
+        bool patient = socket->patience == DURATION_NEVER;
         const char *bytes = data;
         while (length > 0) {
                 if (!cancel_check(cancel, error))
@@ -120,7 +126,9 @@ bool http_socket_write(HttpSocket *socket, const void *data, size_t length, Canc
                         g_set_error(error, ERROR, ERROR_UNAVAILABLE, "write to client: %s",
                                     g_strerror(errno));
                         return false;
-                } else if (!cancel_poll(cancel, socket->fd, POLLOUT, clock_monotonic() + limit,
+                } else if (!cancel_poll(cancel, socket->fd, POLLOUT,
+                                        patient ? DURATION_NEVER
+                                                : clock_monotonic() + socket->patience,
                                         error))
                         return false;
         }

@@ -5,6 +5,7 @@
 #include "http/websocket_frame.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #define MESSAGE_MAX ((size_t) 1024 * 1024)
 
@@ -16,20 +17,10 @@ struct WebSocket {
         /* Under the mutex, which is held while a frame is written: frames must not mix. */
         Mutex writing;
         bool close_sent;
+        Cancel *cancel; /* of writing; borrowed */
 };
 
 /* ---- the handshake ---- */
-
-static char *accept_key(const char *key) {
-        static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-        uint8_t digest[20];
-        gsize length = sizeof digest;
-        g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA1);
-        g_checksum_update(checksum, (const guchar *) key, (gssize) strlen(key));
-        g_checksum_update(checksum, (const guchar *) guid, sizeof guid - 1);
-        g_checksum_get_digest(checksum, digest, &length);
-        return g_base64_encode(digest, length);
-}
 
 static bool key_valid(const char *key) {
         gsize length = 0;
@@ -65,7 +56,7 @@ WebSocket *websocket_accept(HttpRequest *request, const char *allowed_origin, GE
                             "WebSocket handshake refused with %d", status);
                 return NULL;
         }
-        g_autofree char *accept = accept_key(http_header(request, "sec-websocket-key"));
+        g_autofree char *accept = websocket_accept_key(http_header(request, "sec-websocket-key"));
         http_header_set(request, "Upgrade", "websocket");
         http_header_set(request, "Connection", "Upgrade");
         http_header_set(request, "Sec-WebSocket-Accept", accept);
@@ -99,13 +90,35 @@ static bool write_frame(WebSocket *socket, int opcode, const void *data, size_t 
                 return false;
         }
         socket->close_sent = opcode == FRAME_SHUT;
-        return http_socket_write(socket->socket, frame->data, frame->len, NULL, error);
+        return http_socket_write(socket->socket, frame->data, frame->len, socket->cancel, error);
 }
 
 bool websocket_write(WebSocket *socket, WebSocketKind kind, const void *data, size_t length,
                      GError **error) {
         g_assert(kind == WEBSOCKET_TEXT || kind == WEBSOCKET_BINARY);
         return write_frame(socket, (int) kind, data, length, error);
+}
+
+void websocket_wait_for_client(WebSocket *socket, Cancel *cancel) {
+        socket->cancel = cancel;
+        http_socket_set_patience(socket->socket, DURATION_NEVER);
+}
+
+int websocket_fd(WebSocket *socket) {
+        return http_socket_fd(socket->socket);
+}
+
+/* Closing with something unread resets the connection, and a reset takes from the client what it has not read yet. */
+void websocket_drain(WebSocket *socket, Duration patience) {
+        g_autoptr(Cancel) limit = cancel_new_deadline(NULL, patience);
+        char piece[16 * 1024];
+        {
+                MUTEX_SCOPE(&socket->writing);
+                socket->close_sent = true;
+        }
+        shutdown(http_socket_fd(socket->socket), SHUT_WR);
+        while (http_socket_read(socket->socket, piece, sizeof piece, limit, NULL) > 0)
+                ;
 }
 
 void websocket_close(WebSocket *socket, int code, const char *reason) {
