@@ -1,5 +1,6 @@
 #include "fly/builds.h"
 
+#include "fly/address.h"
 #include "http/url.h"
 
 #include <string.h>
@@ -76,70 +77,6 @@ char *build_latest(Fly *fly, GError **error) {
 
 /* ---- by the address in a browser ---- */
 
-typedef struct {
-        char *team, *build;
-        ItemRef job;
-} Address;
-
-static void address_clear(Address *address) {
-        g_free(address->team);
-        g_free(address->build);
-        item_ref_clear(&address->job);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Address, address_clear)
-
-static bool address_vars(const char *query, Address *address, GError **error) {
-        g_auto(GStrv) pairs = g_strsplit(query, "&", -1);
-        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-        g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func(g_free);
-
-        for (size_t i = 0; pairs[i]; i++) {
-                const char *equals = strchr(pairs[i], '=');
-                size_t length = equals ? (size_t) (equals - pairs[i]) : strlen(pairs[i]);
-                char *name = url_decode(pairs[i], length, true, error);
-                char *value = name ? url_decode(equals ? equals + 1 : "",
-                                                equals ? strlen(equals + 1) : 0, true, error)
-                                   : NULL;
-                g_ptr_array_add(names, name);
-                g_ptr_array_add(values, value);
-                if (!value)
-                        return false;
-        }
-        GError *cause = NULL;
-        address->job.pipeline.vars = url_parse_instance_vars((const char *const *) names->pdata,
-                                                             (const char *const *) values->pdata,
-                                                             names->len, &cause);
-        if (cause)
-                g_propagate_error(error, cause);
-        return !cause;
-}
-
-/* Pairs of segments: /teams/T/pipelines/P/jobs/J/builds/N */
-static bool address_parse(const char *path, Address *address, GError **error) {
-        const char *query = strchr(path, '?');
-        g_autofree char *plain = query ? g_strndup(path, (size_t) (query - path)) : g_strdup(path);
-        g_auto(GStrv) parts = g_strsplit(*plain == '/' ? plain + 1 : plain, "/", -1);
-        const struct {
-                const char *name;
-                char **field;
-        } fields[] = { { "teams", &address->team },
-                       { "pipelines", &address->job.pipeline.name },
-                       { "jobs", &address->job.name },
-                       { "builds", &address->build } };
-
-        for (size_t i = 0; parts[i] && parts[i + 1]; i += 2)
-                for (size_t j = 0; j < G_N_ELEMENTS(fields); j++)
-                        if (g_str_equal(parts[i], fields[j].name)) {
-                                g_free(*fields[j].field);
-                                *fields[j].field = url_decode(parts[i + 1], strlen(parts[i + 1]),
-                                                              false, error);
-                                if (!*fields[j].field)
-                                        return false;
-                        }
-        return !query || address_vars(query + 1, address, error);
-}
-
 char *build_of_url(Fly *fly, const char *url, const char *team, GError **error) {
         g_auto(Address) address = { 0 };
         size_t length = strlen(fly->target->api);
@@ -157,8 +94,9 @@ char *build_of_url(Fly *fly, const char *url, const char *team, GError **error) 
                          fly->team);
                 return NULL;
         }
-        if (address.job.name && address.job.pipeline.name)
-                return build_of_job(fly, &address.job, address.build, error);
+        const ItemRef job = { .pipeline = { address.pipeline, address.vars }, .name = address.job };
+        if (job.name && job.pipeline.name)
+                return build_of_job(fly, &job, address.build, error);
         if (address.build)
                 return g_strdup(address.build);
         fly_fail(error, "No build found in URL");

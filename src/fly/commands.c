@@ -11,6 +11,7 @@ const Command *const commands[] = {
         &command_execute,
         &command_get_pipeline,
         &command_help,
+        &command_hijack,
         &command_jobs,
         &command_login,
         &command_logout,
