@@ -243,8 +243,9 @@ bool hijack_session(Fly *fly, const char *handle, const GardenProcessSpec *spec,
         if (!socket)
                 return false;
         g_autofree char *first = hijack_spec_write(spec, &length);
-        if (!websocket_client_send(socket, first, length, error) || !send_typed(&session, error))
-                return false;
+        /* A server that takes none of it has closed, and may have said why. */
+        if (websocket_client_send(socket, first, length, NULL))
+                send_typed(&session, NULL);
         while (!closed)
                 if (!turn(&session, &closed, error))
                         return false;

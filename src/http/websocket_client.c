@@ -18,6 +18,7 @@ struct WebSocketClient {
         char text[CURL_ERROR_SIZE];
         GByteArray *input, *output, *message;
         bool in_message, is_text;
+        GError *end; /* why no more can be read; what came before it counts */
 };
 
 void websocket_client_free(WebSocketClient *socket) {
@@ -29,6 +30,7 @@ void websocket_client_free(WebSocketClient *socket) {
         g_byte_array_unref(socket->input);
         g_byte_array_unref(socket->output);
         g_byte_array_unref(socket->message);
+        g_clear_error(&socket->end);
         g_free(socket);
 }
 
@@ -41,23 +43,27 @@ static bool lost(WebSocketClient *socket, CURLcode code, GError **error) {
 }
 
 /* Reads what is there into input. */
-static bool fill(WebSocketClient *socket, GError **error) {
+static void fill(WebSocketClient *socket) {
         uint8_t piece[16 * 1024];
-        for (;;) {
-                size_t count = 0;
+        size_t count = 1;
+        while (count > 0 && !socket->end && socket->input->len <= MESSAGE_MAX) {
                 CURLcode code = curl_easy_recv(socket->easy, piece, sizeof piece, &count);
                 if (code == CURLE_AGAIN)
-                        return true;
+                        return;
                 if (code != CURLE_OK)
-                        return lost(socket, code, error);
-                if (count == 0) {
-                        g_set_error(error, ERROR, ERROR_UNAVAILABLE, "EOF");
-                        return false;
-                }
-                g_byte_array_append(socket->input, piece, (guint) count);
-                if (socket->input->len > MESSAGE_MAX)
-                        return true; /* enough for now */
+                        lost(socket, code, &socket->end);
+                else if (count == 0)
+                        g_set_error(&socket->end, ERROR, ERROR_UNAVAILABLE, "EOF");
+                else
+                        g_byte_array_append(socket->input, piece, (guint) count);
         }
+}
+
+/* Whether more may come; else says why not. */
+static bool check_open(const WebSocketClient *socket, GError **error) {
+        if (socket->end)
+                g_propagate_error(error, g_error_copy(socket->end));
+        return !socket->end;
 }
 
 bool websocket_client_flush(WebSocketClient *socket, GError **error) {
@@ -157,9 +163,10 @@ static char *read_head(WebSocketClient *socket, GError **error) {
                                     "header of the answer is longer than %zu bytes", HEAD_MAX);
                         return NULL;
                 }
-                if (!websocket_client_flush(socket, error) || !wait_for(socket, deadline, error) ||
-                    !fill(socket, error))
+                if (!check_open(socket, error) || !websocket_client_flush(socket, error) ||
+                    !wait_for(socket, deadline, error))
                         return NULL;
+                fill(socket);
         }
 }
 
@@ -267,8 +274,7 @@ static bool take_frame(WebSocketClient *socket, bool *ret_more, bool *ret_whole,
                 return false;
         }
         if (frame.opcode == FRAME_PING)
-                ok = send_frame(socket, FRAME_PONG, input->data + frame.header, frame.length,
-                                error);
+                send_frame(socket, FRAME_PONG, input->data + frame.header, frame.length, NULL);
         else if (frame.opcode < FRAME_SHUT)
                 ok = take_data(socket, &frame, ret_whole, error);
         g_byte_array_remove_range(input, 0, (guint) (frame.header + frame.length));
@@ -277,10 +283,9 @@ static bool take_frame(WebSocketClient *socket, bool *ret_more, bool *ret_whole,
 
 bool websocket_client_receive(WebSocketClient *socket, char **ret_text, size_t *ret_length,
                               GError **error) {
-        g_autoptr(GError) end = NULL;
         bool more = true, whole = false;
-        bool open = fill(socket, &end); /* what came before the end counts */
 
+        fill(socket);
         *ret_text = NULL;
         while (more && !whole)
                 if (!take_frame(socket, &more, &whole, error))
@@ -292,7 +297,5 @@ bool websocket_client_receive(WebSocketClient *socket, char **ret_text, size_t *
                 g_byte_array_set_size(socket->message, 0);
                 return true;
         }
-        if (!open)
-                g_propagate_error(error, g_steal_pointer(&end));
-        return open;
+        return check_open(socket, error);
 }

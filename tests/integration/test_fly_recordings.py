@@ -1,11 +1,14 @@
 """fly against recordings of the stock client: what it prints, how it exits, what it asks the server, word for word."""
 
 import base64
+import hashlib
+import io
 import os
 import pathlib
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,14 +26,13 @@ UNFIT = {
     "025-set-tmpl": "an argument with a space, which the recording does not quote",
     "113-help": "lists every command of the stock client",
     "005-targets": "shows when the recorded token expires",
-    "059-hijack": "needs a WebSocket",
     "069-builds-since": "asks for a time relative to the recording",
     "103-execute-priv": "its event stream was recorded compressed, and cut",
     "107-active-users": "asks for a time relative to the recording",
     "108-active-users-json": "asks for a time relative to the recording",
 }
 # The recordings' command lines lack quotes.
-QUOTED = ["not.set={a: 1}", "pinned for a reason"]
+QUOTED = ["not.set={a: 1}", "pinned for a reason", "echo hijacked; echo onerr >&2; exit 3"]
 # What varies in the output by its nature.
 AGE = re.compile(r"\b(?:\d+d|\d+h\d+m|\d+m\d+s|\d+s)\b")
 
@@ -44,6 +46,11 @@ def counted(body):
     """A plan's ids count from the time it was made: as distances from the first."""
     ids = [int(number, 16) for number in PLAN_ID.findall(body)]
     return PLAN_ID.sub(lambda match: f'"id":{int(match[1], 16) - min(ids)}', body)
+
+
+def accept_of(key):
+    """What a WebSocket server answers to a client's key."""
+    return base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
 
 
 class Exchange:
@@ -90,6 +97,20 @@ def exchanges_of(path):
     return exchanges
 
 
+def messages_of(stream):
+    """The text messages of a WebSocket's bytes, up to their end or a close; masks removed."""
+    messages = []
+    while len(head := stream.read(2)) == 2 and head[0] & 15 != 8:
+        length = head[1] & 127
+        if length > 125:
+            length = int.from_bytes(stream.read(2 if length == 126 else 8), "big")
+        mask = stream.read(4) if head[1] & 128 else bytes(4)
+        payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(stream.read(length)))
+        if head[0] & 15 == 1:
+            messages.append(payload.decode())
+    return messages
+
+
 class Replay:
     """A server that answers recorded requests, each once, in any order but that of equal ones."""
 
@@ -113,11 +134,31 @@ class Replay:
                         replay.left.remove(found)
                     else:
                         replay.surprises.append(f"{self.command} {self.path}")
+                if found and found.status == 101:
+                    self.take_over(found)
+                    return
                 if found and body and self.headers.get("Content-Type", "") in COMPARED:
                     expected = counted("\n".join(found.request_body).strip())
                     if counted(body.strip()) != expected:
                         replay.surprises.append(f"body of {self.command} {self.path}:\n{body}\ninstead of\n{expected}")
                 self.reply(found)
+
+            def take_over(self, found):
+                """The recording has what each side sent then."""
+                theirs, ours = (base64.b64decode(text) for text in re.findall(r"of the first 512: (\S+)", "\n".join(found.body)))
+                self.send_response_only(101)
+                for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"),
+                                    ("Sec-WebSocket-Accept", accept_of(self.headers["Sec-WebSocket-Key"]))):
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(ours)
+                self.wfile.flush()
+                self.connection.shutdown(socket.SHUT_WR)
+                expected, got = messages_of(io.BytesIO(theirs)), messages_of(self.rfile)
+                # The process may end before the end of standard input is sent.
+                if got != expected[:len(got)] or not got:
+                    replay.surprises.append(f"messages {got} instead of {expected}")
+                self.close_connection = True
 
             def reply(self, found):
                 answer = found.answer() if found else b"no such exchange was recorded"
@@ -211,7 +252,7 @@ def test_does_as_recorded(golden, name, tmp_path):
     replay = Replay(exchanges)
     try:
         write_flyrc(tmp_path, replay.address, "" if name == "119-after-logout" else "secret")
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TZ": "UTC", "LC_ALL": "C.UTF-8",
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TZ": "UTC", "LC_ALL": "C.UTF-8", "TERM": "xterm",
                        "FAKE_FLY_VERSION": RECORDED_VERSION}
         words = [word.replace(RECORDED_SERVER, replay.address) for word in words]
         result = subprocess.run(words, executable=harness.FLY, env=environment, cwd=working_directory(golden, tmp_path / "work"),
