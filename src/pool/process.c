@@ -107,6 +107,7 @@ static bool start(Run *run, GError **error) {
                 garden_append_input(run->stream.input, run->stream.id, need->input,
                                     need->input_length);
                 garden_append_input_end(run->stream.input, run->stream.id);
+                process_stream_write(&run->stream); /* all of it, mostly: should we die now */
         }
         return true;
 }

@@ -263,7 +263,9 @@ static bool read_one(ProcessStream *stream, int which, GError **error) {
 }
 
 /* Why it cannot be written is seen by reading: what the worker still said comes first. */
-static void write_input(ProcessStream *stream) {
+void process_stream_write(ProcessStream *stream) {
+        if (stream->input->len == 0 || stream->fds[STREAM_CONTROL] < 0)
+                return;
         ssize_t count = send(stream->fds[STREAM_CONTROL], stream->input->str, stream->input->len,
                              MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -302,7 +304,7 @@ bool process_stream_turn(ProcessStream *stream, struct pollfd *others, size_t co
         if (count > 0)
                 memcpy(others, polls + STREAM_SOCKETS, count * sizeof *others);
         if (polls[STREAM_CONTROL].revents & POLLOUT)
-                write_input(stream);
+                process_stream_write(stream);
         for (int i = 0; i < STREAM_SOCKETS; i++)
                 if ((polls[i].revents & ~POLLOUT) && stream->fds[i] >= 0 &&
                     !read_one(stream, i, error))

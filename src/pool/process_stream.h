@@ -44,6 +44,8 @@ void process_stream_disconnect(ProcessStream *stream);
 bool process_stream_complete(const ProcessStream *stream);
 /* Takes what came with the connections' heads: after each connecting, before the first turn. */
 bool process_stream_begin(ProcessStream *stream, GError **error);
+/* Writes what the connection takes of input without waiting. */
+void process_stream_write(ProcessStream *stream);
 /*
  * Waits until one of the connections or of `others` is ready (timeout as poll's, in ms), then takes what came
  * and writes what can be written. The revents of others are the caller's to look at.
