@@ -18,7 +18,7 @@ typedef struct {
         const Value *base_type_defaults;
         Duration checking_interval;
         Duration intercept_idle_timeout; /* of hijack sessions; 0: none */
-        const char *cli_directory; /* of fly downloads; NULL: none */
+        const char *cli_directory;       /* of fly downloads; NULL: none */
         /* Appends Prometheus text of what the program counts; may be NULL. */
         void (*metrics)(GString *text, void *data);
         void *data;
