@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Of a configuration: upstream has none; this is ten times the largest that is known. */
-#define CONFIG_MAX ((size_t) 8 * 1024 * 1024)
+#define CONFIG_MAX 8388608
 #define VERSION_HEADER "X-Concourse-Config-Version"
 
 void get_config(ApiCall *call) {
@@ -27,11 +27,15 @@ void get_config(ApiCall *call) {
         call_answer(call, 200, answer);
 }
 
-static void refuse(ApiCall *call, const char *text) {
+static void refuse_with(ApiCall *call, int status, const char *text) {
         g_autoptr(GPtrArray) errors = g_ptr_array_new();
 
         g_ptr_array_add(errors, (char *) text);
-        call_errors(call, 400, errors);
+        call_errors(call, status, errors);
+}
+
+static void refuse(ApiCall *call, const char *text) {
+        refuse_with(call, 400, text);
 }
 
 static bool read_version(ApiCall *call, int64_t *ret) {
@@ -64,7 +68,12 @@ static PipelineConfig *read_config(ApiCall *call) {
         g_autofree char *body = http_body(call->request, CONFIG_MAX, &length, &error);
 
         if (!body) {
-                call_empty(call, error_is(error, ERROR_LIMIT) ? 413 : 400);
+                if (error_is(error, ERROR_LIMIT))
+                        refuse_with(
+                                call, 413,
+                                "malformed config: more than " G_STRINGIFY(CONFIG_MAX) " bytes");
+                else
+                        call_empty(call, 400);
                 return NULL;
         }
         PipelineConfig *config = pipeline_config_parse(body, length, PIPELINE_CONFIG_SAVE, &error);

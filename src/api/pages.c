@@ -70,7 +70,8 @@ static void answer_grant(Api *api, HttpRequest *request, const char *form) {
 }
 
 static void token_endpoint(Api *api, HttpRequest *request) {
-        g_autofree char *form = http_body(request, FORM_MAX, NULL, NULL);
+        g_autoptr(GError) error = NULL;
+        g_autofree char *form = http_body(request, FORM_MAX, NULL, &error);
         g_autoptr(Value) refusal = NULL;
 
         if (g_str_equal(http_method(request), "POST") && form) {
@@ -79,7 +80,9 @@ static void token_endpoint(Api *api, HttpRequest *request) {
         }
         refusal = value_map();
         value_map_set_string(refusal, "error", "invalid_request");
-        value_map_set_string(refusal, "error_description", "method not allowed");
+        value_map_set_string(refusal, "error_description",
+                             error_is(error, ERROR_LIMIT) ? "request body too large"
+                                                          : "method not allowed");
         http_answer_json(request, 400, refusal);
 }
 

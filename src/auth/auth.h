@@ -82,5 +82,7 @@ void auth_forget_teams(Auth *auth);
 
 /* ERROR_INVALID with upstream's texts. */
 bool team_auth_validate(const Value *auth, GError **error);
+/* Whether it can be one of AuthSpec's local_users: ERROR_INVALID "invalid local user '…': expected NAME:PASSWORD". */
+bool auth_check_local_user(const char *text, GError **error);
 /* {"owner":{"users":["local:a"],"groups":[]}} from --main-team-local-user. Returns new. */
 Value *team_auth_from_local_users(const GPtrArray *names);

@@ -30,14 +30,19 @@ static void digest(const Auth *auth, const char *password, uint8_t ret[32]) {
         crypto_sha256(bytes->data, bytes->len, ret);
 }
 
+bool auth_check_local_user(const char *text, GError **error) {
+        if (strchr(text, ':'))
+                return true;
+        g_set_error(error, ERROR, ERROR_INVALID, "invalid local user '%s': expected NAME:PASSWORD",
+                    text);
+        return false;
+}
+
 bool local_user_parse(Auth *auth, const char *text, GError **error) {
         const char *colon = strchr(text, ':');
 
-        if (!colon) {
-                g_set_error(error, ERROR, ERROR_INVALID,
-                            "invalid local user '%s': expected NAME:PASSWORD", text);
+        if (!auth_check_local_user(text, error))
                 return false;
-        }
         if (colon == text || colon[1] == '\0')
                 return true;
         LocalUser *user = g_new0(LocalUser, 1);

@@ -391,7 +391,8 @@ void options_clear(const OptionTable *table, void *target) {
                 if (option_is_list(option))
                         g_clear_pointer((GPtrArray **) field, g_ptr_array_unref);
                 else if (option->kind == OPTION_STRING || option->kind == OPTION_CHOICE ||
-                         option->kind == OPTION_PATH)
+                         option->kind == OPTION_PATH || option->kind == OPTION_FOLDER ||
+                         option->kind == OPTION_URL || option->kind == OPTION_IP)
                         g_clear_pointer((char **) field, g_free);
         }
 }

@@ -13,7 +13,10 @@ typedef enum {
         OPTION_LIST,     /* GPtrArray **, repeatable; commas separate in the environment */
         OPTION_PAIRS,    /* GPtrArray ** of "KEY:VALUE" text, repeatable */
         OPTION_CHOICE,   /* char **, one of `choices` */
-        OPTION_PATH,     /* char **, must exist */
+        OPTION_PATH,     /* char **, a file that must exist */
+        OPTION_FOLDER,   /* char **, a directory that must exist */
+        OPTION_URL,      /* char **, with scheme and host; slashes at its end are taken off */
+        OPTION_IP,       /* char **, an address */
 } OptionKind;
 
 typedef struct {
@@ -30,6 +33,8 @@ typedef struct {
         bool required;
         bool hidden;
         const char *value_name; /* what --help shows behind "=": "NAME=PATH"; NULL: nothing */
+        int64_t maximum;        /* of an integer; 0: none. 65535 is a port, which Go calls uint16 */
+        bool negative;          /* may be below 0 though the table is natural */
         bool verbatim; /* a value in double quotes keeps them; by default they are Go's and are taken off */
 } Option;
 
@@ -40,6 +45,7 @@ typedef struct {
         const char
                 *arguments; /* of positional arguments in the usage line; NULL: none are allowed */
         const char *prefix; /* put before every flag and variable, "worker-"; NULL: none */
+        bool natural; /* integers and durations below 0 are refused, as none of them means anything */
 } OptionTable;
 
 /*

@@ -1,6 +1,7 @@
 /* What an option is called and how its text becomes a value. */
 #include "base/options_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,16 +37,26 @@ static void *field(const Option *option, void *target) {
         return (char *) target + option->offset;
 }
 
-static const char *go_type(OptionKind kind) {
-        switch (kind) {
+static bool is_port(const Option *option) {
+        return option->kind == OPTION_INT && option->maximum == UINT16_MAX;
+}
+
+static const char *go_type(const Option *option) {
+        switch (option->kind) {
         case OPTION_INT:
-                return "int";
+                return is_port(option) ? "uint16" : "int";
         case OPTION_FLOAT:
                 return "float64";
         case OPTION_DURATION:
                 return "time.Duration";
         case OPTION_PATH:
                 return "flag.File";
+        case OPTION_FOLDER:
+                return "flag.Dir";
+        case OPTION_URL:
+                return "flag.URL";
+        case OPTION_IP:
+                return "flag.IP";
         default:
                 return "string";
         }
@@ -56,8 +67,23 @@ static bool invalid(const OptionTable *table, const Option *option, const char *
         g_autofree char *flag = option_flag_text(table, option);
 
         g_set_error(error, ERROR, ERROR_INVALID, "invalid argument for flag `%s' (expected %s): %s",
-                    flag, go_type(option->kind), reason);
+                    flag, go_type(option), reason);
         return false;
+}
+
+/* Returns false, with the error, when it is out of what the option takes. */
+static bool check_range(const OptionTable *table, const Option *option, int64_t value,
+                        const char *text, GError **error) {
+        g_autofree char *reason = NULL;
+
+        if (is_port(option) && (value < 0 || value > UINT16_MAX))
+                reason = g_strdup_printf("strconv.ParseUint: parsing \"%s\": %s", text,
+                                         value < 0 ? "invalid syntax" : "value out of range");
+        else if (table->natural && !option->negative && value < 0)
+                reason = g_strdup_printf("'%s' is below 0", text);
+        else if (option->maximum && value > option->maximum)
+                reason = g_strdup_printf("'%s' is above %" G_GINT64_FORMAT, text, option->maximum);
+        return !reason || invalid(table, option, reason, error);
 }
 
 static bool set_number(const OptionTable *table, const Option *option, const char *text, void *to,
@@ -73,6 +99,8 @@ static bool set_number(const OptionTable *table, const Option *option, const cha
                                                                   text);
                         return invalid(table, option, reason, error);
                 }
+                if (!check_range(table, option, duration, text, error))
+                        return false;
                 *(Duration *) to = duration;
                 return true;
         }
@@ -81,10 +109,14 @@ static bool set_number(const OptionTable *table, const Option *option, const cha
         if (!*text || g_ascii_isspace(*text) || *end || errno != 0) {
                 g_autofree char *reason = g_strdup_printf(
                         "strconv.Parse%s: parsing \"%s\": %s",
-                        option->kind == OPTION_FLOAT ? "Float" : "Int", text,
-                        errno == ERANGE ? "value out of range" : "invalid syntax");
+                        option->kind == OPTION_FLOAT ? "Float"
+                        : is_port(option)            ? "Uint"
+                                                     : "Int",
+                        text, errno == ERANGE ? "value out of range" : "invalid syntax");
                 return invalid(table, option, reason, error);
         }
+        if (option->kind == OPTION_INT && !check_range(table, option, integer, text, error))
+                return false;
         if (option->kind == OPTION_FLOAT)
                 *(double *) to = number;
         else
@@ -124,8 +156,48 @@ static bool set_path(const OptionTable *table, const Option *option, const char 
                 g_autofree char *reason = g_strdup_printf("path '%s' does not exist", text);
                 return invalid(table, option, reason, error);
         }
+        bool folder = option->kind == OPTION_FOLDER;
+        if (S_ISDIR(status.st_mode) != folder) {
+                g_autofree char *reason = g_strdup_printf(
+                        folder ? "path '%s' is not a directory"
+                               : "path '%s' is a directory, not a file",
+                        text);
+                return invalid(table, option, reason, error);
+        }
         g_free(*to);
         *to = g_canonicalize_filename(text, NULL);
+        return true;
+}
+
+static bool set_url(const OptionTable *table, const Option *option, const char *text, char **to,
+                    GError **error) {
+        const char *colon = strstr(text, "://");
+        const char *missing = !colon || colon == text                       ? "scheme"
+                              : colon[3] == '\0' || strchr("/?#", colon[3]) ? "host"
+                                                                            : NULL;
+        size_t length = strlen(text);
+
+        if (missing) {
+                g_autofree char *reason = g_strdup_printf("missing %s in '%s'", missing, text);
+                return invalid(table, option, reason, error);
+        }
+        while (text[length - 1] == '/')
+                length--;
+        g_free(*to);
+        *to = g_strndup(text, length);
+        return true;
+}
+
+static bool set_ip(const OptionTable *table, const Option *option, const char *text, char **to,
+                   GError **error) {
+        struct in6_addr address; /* large enough for either */
+
+        if (inet_pton(AF_INET, text, &address) != 1 && inet_pton(AF_INET6, text, &address) != 1) {
+                g_autofree char *reason = g_strdup_printf("invalid IP: '%s'", text);
+                return invalid(table, option, reason, error);
+        }
+        g_free(*to);
+        *to = g_strdup(text);
         return true;
 }
 
@@ -148,7 +220,12 @@ bool option_set(const OptionTable *table, const Option *option, const char *text
         case OPTION_CHOICE:
                 return set_choice(table, option, text, to, error);
         case OPTION_PATH:
+        case OPTION_FOLDER:
                 return set_path(table, option, text, to, error);
+        case OPTION_URL:
+                return set_url(table, option, text, to, error);
+        case OPTION_IP:
+                return set_ip(table, option, text, to, error);
         case OPTION_STRING:
                 break;
         }

@@ -4,10 +4,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cmd/child_settings.h"
+#include "cmd/quickstart_options.h"
 #include "cmd/supervisor.h"
+#include "cmd/way.h"
 #include "web/listen.h"
-#include "web/options.h"
-#include "worker/options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,13 +30,10 @@
 #define LISTENER_IN_CHILD "3"
 
 typedef struct {
-        WebOptions web; /* its work_dir is ours: the web node's is below it */
-        WorkerOptions worker;
-} Options;
-
-typedef struct {
-        Options options;
-        char *work_directory, *web_directory, *worker_directory, *admin_file;
+        QuickstartOptions options;
+        char *work_directory, *web_directory, *admin_file;
+        char *closed;   /* the folder above that keeps others out; NULL: none */
+        char *reach;    /* the work directory as our children reach it */
         char *programs; /* the directory that this program is in */
         char *runtime, *url;
         int lock, listener;
@@ -48,65 +45,6 @@ typedef struct {
         bool said_found;
         ChildSettings web, worker;
 } Quickstart;
-
-/* ---- options: the web node's, and the worker's with a prefix ---- */
-
-/* Where one process for people differs from a server for many. */
-static const struct {
-        const char *name, *standard, *help;
-} own_standards[] = {
-        { "work-dir", "/var/lib/weir",
-          "Directory of everything: database, logs, containers and volumes." },
-        { "bind-ip", "127.0.0.1", NULL },
-        { "worker-bind-port", "0", NULL },
-        { "worker-baggageclaim-bind-port", "0", NULL },
-        { "worker-healthcheck-bind-ip", "127.0.0.1", NULL },
-        { "worker-healthcheck-bind-port", "0", NULL },
-        { "worker-work-dir", NULL,
-          "Directory in which to place container data; below --work-dir when not given." },
-};
-
-static void set_own_standard(Option *option) {
-        for (size_t i = 0; i < G_N_ELEMENTS(own_standards); i++)
-                if (g_str_equal(own_standards[i].name, option->name)) {
-                        option->standard = own_standards[i].standard;
-                        if (own_standards[i].help)
-                                option->help = own_standards[i].help;
-                }
-}
-
-/* They live as long as the program. */
-static const char *keep(char *text) {
-        return g_intern_string(text);
-}
-
-static void add_options(GArray *all, const Option *options, const char *prefix, size_t offset) {
-        for (; options->name; options++) {
-                Option option = *options;
-                bool ours = g_str_equal(option.name, "web-socket") ||
-                            g_str_equal(option.name, "listener");
-                if (ours)
-                        continue;
-                if (*prefix) {
-                        g_autofree char *name = g_strconcat(prefix, option.name, NULL);
-                        g_autofree char *group = g_strconcat(
-                                "Worker ", option.group ? option.group : "Options", NULL);
-                        option.name = keep(name);
-                        option.group = keep(group);
-                }
-                option.offset += offset;
-                option.required = false;
-                set_own_standard(&option);
-                g_array_append_val(all, option);
-        }
-}
-
-static GArray *make_options(void) {
-        GArray *all = g_array_new(true, true, sizeof(Option));
-        add_options(all, web_options, "", offsetof(Options, web));
-        add_options(all, worker_options, "worker-", offsetof(Options, worker));
-        return all;
-}
 
 /* ---- before anything is touched ---- */
 
@@ -138,33 +76,6 @@ static bool find_runtime(Quickstart *quickstart, GError **error) {
         return false;
 }
 
-/* A program that stands beside ours, or where an installation keeps it. Returns new. */
-static char *find_program(const Quickstart *quickstart, const char *name, GError **error) {
-        static const char *const places[] = { ".", "../libexec/weir", "../bin" };
-        for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-                g_autofree char *path = g_build_filename(quickstart->programs, places[i], name,
-                                                         NULL);
-                if (access(path, X_OK) == 0)
-                        return g_canonicalize_filename(path, NULL);
-        }
-        g_set_error(error, ERROR, ERROR_NOT_FOUND,
-                    "the program %s is not installed beside this one", name);
-        return NULL;
-}
-
-/* An installation's folder, or what ./do deps made for the build. */
-static void find_resource_types(Quickstart *quickstart) {
-        static const char *const places[] = { "../lib/weir/resource-types",
-                                              "../share/weir/resource-types",
-                                              "../../../.cache/resource-types" };
-        char **types = &quickstart->options.worker.resource_types;
-        for (size_t i = 0; !*types && i < G_N_ELEMENTS(places); i++) {
-                g_autofree char *path = g_canonicalize_filename(places[i], quickstart->programs);
-                if (g_file_test(path, G_FILE_TEST_IS_DIR))
-                        *types = g_steal_pointer(&path);
-        }
-}
-
 /* The lock is on the directory itself: a second start leaves nothing behind. */
 static bool lock_directory(Quickstart *quickstart, GError **error) {
         const char *path = quickstart->work_directory;
@@ -180,27 +91,6 @@ static bool lock_directory(Quickstart *quickstart, GError **error) {
         return false;
 }
 
-/* The web node's user has no way through a folder that is closed to others. */
-static bool check_way(const Quickstart *quickstart, GError **error) {
-        g_autofree char *path = g_strdup(quickstart->work_directory);
-        struct stat status;
-        for (;;) {
-                if (stat(path, &status) == 0 && S_ISDIR(status.st_mode) &&
-                    status.st_uid != quickstart->user && !(status.st_mode & S_IXOTH)) {
-                        g_set_error(error, ERROR, ERROR_DENIED,
-                                    "work directory %s: the web node runs as user %u, who may not "
-                                    "enter %s: chmod o+x %s, or choose another --work-dir",
-                                    quickstart->work_directory, (unsigned) quickstart->user, path,
-                                    path);
-                        return false;
-                }
-                if (g_str_equal(path, "/"))
-                        return true;
-                g_autofree char *child = g_steal_pointer(&path);
-                path = g_path_get_dirname(child);
-        }
-}
-
 /* Whose the database is stays whose it is, whatever users come and go. */
 static void choose_user(Quickstart *quickstart) {
         struct stat status;
@@ -214,17 +104,12 @@ static void choose_user(Quickstart *quickstart) {
 }
 
 static void set_paths(Quickstart *quickstart) {
-        Options *options = &quickstart->options;
+        QuickstartOptions *options = &quickstart->options;
         quickstart->work_directory = g_canonicalize_filename(options->web.work_dir, NULL);
         const char *top = quickstart->work_directory;
         quickstart->web_directory = g_build_filename(top, "web", NULL);
-        quickstart->worker_directory = options->worker.work_dir
-                                               ? g_canonicalize_filename(options->worker.work_dir,
-                                                                         NULL)
-                                               : g_build_filename(top, "worker", NULL);
         quickstart->admin_file = g_build_filename(top, "admin", NULL);
-        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-        quickstart->programs = self ? g_path_get_dirname(self) : g_strdup(".");
+        quickstart->programs = quickstart_programs();
 }
 
 static bool look_around(Quickstart *quickstart, GError **error) {
@@ -233,9 +118,11 @@ static bool look_around(Quickstart *quickstart, GError **error) {
         choose_user(quickstart);
         if (!check_root(error) || !find_runtime(quickstart, error))
                 return false;
-        bool exists = access(quickstart->work_directory, F_OK) == 0;
-        if (!check_way(quickstart, error) || (exists && !lock_directory(quickstart, error)))
+        if (access(quickstart->work_directory, F_OK) == 0 && !lock_directory(quickstart, error))
                 return false;
+        quickstart->closed = way_closed_at(quickstart->work_directory, quickstart->user);
+        quickstart->reach = quickstart->closed ? way_place(quickstart->work_directory)
+                                               : g_strdup(quickstart->work_directory);
         quickstart->listener = listen_open(web->bind_ip, web->bind_port, &quickstart->port, error);
         if (quickstart->listener < 0)
                 return false;
@@ -246,6 +133,25 @@ static bool look_around(Quickstart *quickstart, GError **error) {
 
 /* ---- the work directory ---- */
 
+/* Both folders, as the work directory may be closed itself. */
+static bool open_way(const Quickstart *quickstart, GError **error) {
+        static const struct {
+                const char *name;
+                int mode;
+        } folders[] = { { "web", 0700 }, { "worker", 0711 } };
+
+        if (!way_enter(error))
+                return false;
+        for (size_t i = 0; i < G_N_ELEMENTS(folders); i++) {
+                g_autofree char *path = g_build_filename(quickstart->work_directory,
+                                                         folders[i].name, NULL);
+                g_autofree char *place = g_build_filename(quickstart->reach, folders[i].name, NULL);
+                if (!directory_make(path, folders[i].mode, error) || !way_bind(path, place, error))
+                        return false;
+        }
+        return true;
+}
+
 static bool make_directories(Quickstart *quickstart, GError **error) {
         if (!directory_make(quickstart->work_directory, 0711, error) ||
             (quickstart->lock < 0 && !lock_directory(quickstart, error)) ||
@@ -255,7 +161,7 @@ static bool make_directories(Quickstart *quickstart, GError **error) {
                 error_set_errno(error, errno, "chown %s", quickstart->web_directory);
                 return false;
         }
-        return true;
+        return !quickstart->closed || open_way(quickstart, error);
 }
 
 /* With no user given there is one, whose password is said once: only its hash is kept. */
@@ -298,12 +204,13 @@ static const char *level_for_us(const char *wanted) {
 
 static bool tell_web(Quickstart *quickstart, GError **error) {
         const WebOptions *options = &quickstart->options.web;
-        g_autofree char *program = find_program(quickstart, "weir-web", error);
+        g_autofree char *program = quickstart_find_program(quickstart->programs, "weir-web", error);
         if (!program)
                 return false;
         quickstart->web = child_settings_new(program);
+        g_autofree char *directory = g_build_filename(quickstart->reach, "web", NULL);
         child_settings_add_all(&quickstart->web, web_options, options);
-        child_settings_set(&quickstart->web, "work-dir", quickstart->web_directory);
+        child_settings_set(&quickstart->web, "work-dir", directory);
         child_settings_set(&quickstart->web, "external-url", quickstart->url);
         child_settings_set(&quickstart->web, "log-level", level_for_us(options->log_level));
         g_ptr_array_add(quickstart->web.argv, g_strdup("--listener=" LISTENER_IN_CHILD));
@@ -313,13 +220,17 @@ static bool tell_web(Quickstart *quickstart, GError **error) {
 
 static bool tell_worker(Quickstart *quickstart, GError **error) {
         const WorkerOptions *options = &quickstart->options.worker;
-        g_autofree char *program = find_program(quickstart, "weir-worker", error);
+        g_autofree char *program = quickstart_find_program(quickstart->programs, "weir-worker",
+                                                           error);
         if (!program)
                 return false;
-        g_autofree char *socket = g_build_filename(quickstart->web_directory, "worker.sock", NULL);
+        g_autofree char *socket = g_build_filename(quickstart->reach, "web", "worker.sock", NULL);
+        g_autofree char *directory = options->work_dir
+                                             ? g_canonicalize_filename(options->work_dir, NULL)
+                                             : g_build_filename(quickstart->reach, "worker", NULL);
         quickstart->worker = child_settings_new(program);
         child_settings_add_all(&quickstart->worker, worker_options, options);
-        child_settings_set(&quickstart->worker, "work-dir", quickstart->worker_directory);
+        child_settings_set(&quickstart->worker, "work-dir", directory);
         child_settings_set(&quickstart->worker, "web-socket", socket);
         child_settings_set(&quickstart->worker, "log-level", level_for_us(options->log_level));
         child_settings_end(&quickstart->worker);
@@ -348,6 +259,9 @@ static void say_found(const Quickstart *quickstart, const Value *data) {
         printf("  resource types    %s\n",
                types ? types : "none found: see --worker-resource-types");
         printf("  work directory    %s\n", quickstart->work_directory);
+        if (quickstart->closed)
+                printf("                    (others may not enter %s: bound to %s for them)\n",
+                       quickstart->closed, quickstart->reach);
         printf("  disk              %.1f of %.1f GiB free\n", free_bytes / (1 << 30),
                total / (1 << 30));
         fflush(stdout);
@@ -390,7 +304,7 @@ static bool all_ready(void *data, GError **error) {
 /* ---- the program ---- */
 
 static bool supervise(Quickstart *quickstart, GError **error) {
-        const Options *options = &quickstart->options;
+        const QuickstartOptions *options = &quickstart->options;
         const SupervisorChild children[] = {
                 { .name = "web",
                   .argv = (const char *const *) quickstart->web.argv->pdata,
@@ -419,7 +333,7 @@ static bool supervise(Quickstart *quickstart, GError **error) {
 static bool run(Quickstart *quickstart, GError **error) {
         if (!look_around(quickstart, error) || !choose_users(quickstart, error))
                 return false;
-        find_resource_types(quickstart);
+        quickstart_find_resource_types(quickstart->programs, &quickstart->options);
         return tell_web(quickstart, error) && tell_worker(quickstart, error) &&
                make_directories(quickstart, error) && supervise(quickstart, error);
 }
@@ -431,7 +345,8 @@ static void clear(Quickstart *quickstart) {
         fd_close(quickstart->listener);
         g_free(quickstart->work_directory);
         g_free(quickstart->web_directory);
-        g_free(quickstart->worker_directory);
+        g_free(quickstart->closed);
+        g_free(quickstart->reach);
         g_free(quickstart->admin_file);
         g_free(quickstart->programs);
         g_free(quickstart->runtime);
@@ -442,11 +357,12 @@ static void clear(Quickstart *quickstart) {
 
 int main(int argc, char **argv) {
         Quickstart quickstart = { .lock = -1, .listener = -1, .level = LOG_INFO };
-        g_autoptr(GArray) options = make_options();
+        g_autoptr(GArray) options = quickstart_options_new();
         g_autoptr(GError) error = NULL;
         OptionTable table = { .program = "weir quickstart",
                               .summary = "Run a web node and a worker, without settings.",
-                              .options = (const Option *) (void *) options->data };
+                              .options = (const Option *) (void *) options->data,
+                              .natural = true };
 
         supervisor_block_signals();
         if (!options_parse(&table, argc, argv, &quickstart.options, NULL, &error)) {

@@ -11,6 +11,7 @@ static const OptionTable table = {
         .program = "weir web",
         .summary = "Run the web node: API, scheduler and build engine.",
         .options = web_options,
+        .natural = true,
 };
 
 int main(int argc, char **argv) {

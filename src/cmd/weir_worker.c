@@ -10,6 +10,7 @@ static const OptionTable table = {
         .program = "weir worker",
         .summary = "Run containers and keep volumes for a web node.",
         .options = worker_options,
+        .natural = true,
 };
 
 int main(int argc, char **argv) {
@@ -22,7 +23,7 @@ int main(int argc, char **argv) {
         if (!options_parse(&table, argc, argv, &options, NULL, &error)) {
                 bool help = error_is(error, ERROR_EXISTS);
                 g_autofree char *text = help ? options_help(&table) : g_strdup(error->message);
-                fprintf(help ? stdout : stderr, "%s\n", text);
+                fprintf(help ? stdout : stderr, "%s%s\n", help ? "" : "error: ", text);
                 options_clear(&table, &options);
                 return help ? EXIT_SUCCESS : EXIT_FAILURE;
         }

@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #define READERS_DEFAULT 4
 #define BATCH_MAX 128
@@ -277,6 +279,18 @@ static bool sqlite_keep_copy(Db *db, int version, GError **error) {
 
 /* ---- open and close ---- */
 
+/* Before anything is made beside it: somebody else's file is left alone. */
+static bool check_header(const char *path, GError **error) {
+        static const char magic[] = "SQLite format 3"; /* with its NUL */
+        char header[sizeof magic] = { 0 };
+        autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t got = fd < 0 ? 0 : read(fd, header, sizeof header);
+        if (got == 0 || memcmp(header, magic, sizeof magic) == 0)
+                return true; /* what cannot be opened is found out later */
+        g_set_error(error, ERROR, ERROR_INVALID, "open %s: database: file is not a database", path);
+        return false;
+}
+
 static bool lock_file(Sqlite *sqlite, GError **error) {
         g_autofree char *path = g_strconcat(sqlite->path, ".lock", NULL);
         sqlite->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -309,7 +323,8 @@ static Sqlite *sqlite_new(Db *db, const DbSpec *spec) {
 
 static bool sqlite_open(Db *db, const DbSpec *spec, GError **error) {
         Sqlite *sqlite = db->state = sqlite_new(db, spec);
-        if (!lock_file(sqlite, error) || !sqlite_create_file(spec->path, 0, error))
+        if (!check_header(spec->path, error) || !lock_file(sqlite, error) ||
+            !sqlite_create_file(spec->path, 0, error))
                 return false;
         sqlite->writer = sqlite_connection_open(spec->path, true, error);
         if (!sqlite->writer) {

@@ -1,12 +1,50 @@
 #include "web/settings.h"
 
 #include "auth/auth.h"
+#include "base/crypto.h"
 #include "base/files.h"
 #include "base/yaml.h"
 
 #include <string.h>
 
 #define DEFAULTS_MAX ((size_t) 1024 * 1024)
+
+/* ---- what the table of options cannot say ---- */
+
+static bool check_cipher(const char *flag, const char *key, GError **error) {
+        size_t length = key ? strlen(key) : 0;
+
+        if (length == 0 || length == 16 || length == 24 || length == 32)
+                return true;
+        g_set_error(
+                error, ERROR, ERROR_INVALID,
+                "invalid argument for flag `--%s' (expected flag.Cipher): failed to construct AES "
+                "cipher: crypto/aes: invalid key size %zu",
+                flag, length);
+        return false;
+}
+
+static bool check_signing_key(const char *path, GError **error) {
+        if (!path)
+                return true;
+        g_autoptr(Key) key = key_load(path, error);
+        if (key)
+                return true;
+        g_prefix_error(error,
+                       "invalid argument for flag `--session-signing-key' (expected "
+                       "flag.PrivateKey): failed to read private key file (%s): ",
+                       path);
+        return false;
+}
+
+bool settings_check(const WebOptions *options, GError **error) {
+        for (guint i = 0; i < options->local_users->len; i++)
+                if (!auth_check_local_user(g_ptr_array_index(options->local_users, i), error))
+                        return false;
+        return check_cipher("encryption-key", options->encryption_key, error) &&
+               check_cipher("old-encryption-key", options->old_encryption_key, error) &&
+               check_signing_key(options->session_signing_key, error);
+}
 
 /* ---- PostgreSQL ---- */
 

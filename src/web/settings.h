@@ -5,6 +5,9 @@
 #include "steps/run.h"
 #include "web/options.h"
 
+/* What the table of options cannot say, before anything is touched: keys that are none, users that are none. */
+bool settings_check(const WebOptions *options, GError **error);
+
 /* libpq's connection string. Returns new. */
 char *settings_conninfo(const WebOptions *options);
 

@@ -7,7 +7,6 @@ import re
 import select
 import signal
 import socket
-import sqlite3
 import subprocess
 import tempfile
 import urllib.error
@@ -203,25 +202,7 @@ def test_a_killed_worker_is_started_again(server):
     assert json.loads(server.get("/api/v1/health"))["workers"]["running"] == 1
 
 
-# ---- refusals: the message to the letter, status 1, and nothing is touched ----
-
-
-def test_unknown_flags_are_errors():
-    assert refused(["quickstart", "--nope"]) == "error: unknown flag `nope'\n"
-    assert refused(["quickstart", "--worker-nope"]) == "error: unknown flag `worker-nope'\n"
-    assert refused(["web", "--nope"]) == "error: unknown flag `nope'\n"
-
-
-def test_unknown_and_missing_commands_are_errors():
-    assert refused(["nope"]).startswith("error: Unknown command `nope'\n")
-    assert refused(["doctor"]) == "error: doctor is not part of this version yet\n"
-
-
-def test_a_port_in_use_is_refused(server):
-    with socket.create_server(("127.0.0.1", server.port)):
-        said = refused(server.arguments())
-    assert said == f"error: listen tcp 127.0.0.1:{server.port}: bind: address already in use\n"
-    assert not server.work.exists()
+# ---- refusals; those of a start are one table in test_bad_input.py ----
 
 
 def test_a_port_in_use_leaves_an_existing_directory_alone(server):
@@ -233,72 +214,8 @@ def test_a_port_in_use_leaves_an_existing_directory_alone(server):
     assert snapshot(server.work) == before
 
 
-def test_a_second_start_is_refused(server):
+def test_a_second_start_leaves_the_first_alone(server):
     server.start()
     said = refused([*server.arguments(), "--bind-port", harness.free_port()])
     assert said == f"error: work directory {server.work} is in use by another quickstart\n"
     assert json.loads(server.get("/api/v1/health"))["status"] == "ok"
-
-
-def test_no_runtime_is_refused(server):
-    said = refused(server.arguments(), {"PATH": "/nonexistent"})
-    assert said == ("error: no OCI runtime found: install runc or crun, or name one with "
-                    "--worker-oci-runtime\n")
-    assert not server.work.exists()
-    said = refused([*server.arguments(), "--worker-oci-runtime", "nope"])
-    assert said == "error: no OCI runtime found: no program 'nope'\n"
-    assert not server.work.exists()
-
-
-def test_not_root_is_refused(server):
-    said = refused(server.arguments(), user=WEB_USER, group=WEB_USER, extra_groups=[])
-    assert said == "error: quickstart must be run as root: its worker makes containers\n"
-    assert not server.work.exists()
-
-
-def test_a_work_directory_that_cannot_be_is_refused(server):
-    server.work.write_text("in the way")
-    said = refused(server.arguments())
-    assert said == f"error: work directory {server.work}: Not a directory\n"
-    assert server.work.read_text() == "in the way"
-
-
-def test_an_unwritable_work_directory_is_refused(place):
-    """Of a web node alone, which is nobody special; root may write everywhere."""
-    work = place / "unwritable"
-    work.mkdir(mode=0o755)
-    before = snapshot(work)
-    said = refused(["web", "--work-dir", work, "--bind-ip", "127.0.0.1", "--bind-port", harness.free_port(),
-                    "--add-local-user", "test:test", "--main-team-local-user", "test"], user=WEB_USER, group=WEB_USER, extra_groups=[])
-    assert said == f"error: work directory {work}: Permission denied\n"
-    assert snapshot(work) == before
-
-
-def test_a_closed_folder_above_is_named(server):
-    closed = server.directory / "closed"
-    closed.mkdir(mode=0o700)
-    server.work = closed / "weir"
-    said = refused(server.arguments())
-    assert said.startswith(f"error: work directory {server.work}: the web node runs as user ")
-    assert said.endswith(f", who may not enter {closed}: chmod o+x {closed}, or choose another --work-dir\n")
-    assert list(closed.iterdir()) == []
-
-
-def test_a_database_of_a_newer_version_is_refused(server):
-    server.start()
-    server.stop()
-    with sqlite3.connect(server.work / "web/weir.db") as database:
-        known = database.execute("SELECT max(version) FROM weir_schema").fetchone()[0]
-        database.execute("UPDATE weir_schema SET version = 9999 WHERE version = ?", (known,))
-    database.close()
-    before = snapshot(server.work)
-    said = refused(server.arguments())
-    assert re.fullmatch(rf"error: .*9999.*\b{known}\b.*\n", said), said
-    assert snapshot(server.work) == before
-
-
-def test_a_main_team_without_owners_is_refused(place):
-    said = refused(["web", "--work-dir", place / "web", "--bind-ip", "127.0.0.1", "--bind-port", harness.free_port()])
-    assert said == ("error: default team auth not configured: "
-                    "auth config for the team does not have users and groups configured\n")
-    assert not (place / "web").exists()

@@ -57,7 +57,7 @@ static char *find_version(const char *path, GError **error) {
         return g_strndup(result.output, strcspn(result.output, "\n"));
 }
 
-Runtime *runtime_find(const char *program, const char *state, GError **error) {
+char *runtime_which(const char *program, GError **error) {
         static const char *const known[] = { "runc", "crun" };
         g_autofree char *path = program ? g_find_program_in_path(program) : NULL;
         for (size_t i = 0; !program && !path && i < G_N_ELEMENTS(known); i++)
@@ -70,6 +70,13 @@ Runtime *runtime_find(const char *program, const char *state, GError **error) {
                             program);
                 return NULL;
         }
+        return g_steal_pointer(&path);
+}
+
+Runtime *runtime_find(const char *program, const char *state, GError **error) {
+        g_autofree char *path = runtime_which(program, error);
+        if (!path)
+                return NULL;
         if (!directory_make(state, 0700, error))
                 return NULL;
         g_autofree char *version = find_version(path, error);

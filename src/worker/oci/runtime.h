@@ -7,11 +7,10 @@
 
 typedef struct Runtime Runtime; /* any thread */
 
-/*
- * program: a name or path; NULL: runc, else crun, whichever PATH has. state: its --root, made with
- * mode 0700. ERROR_NOT_FOUND "no OCI runtime found: install runc or crun, or name one with
- * --oci-runtime".
- */
+/* program: a name or path; NULL: runc, else crun, whichever PATH has. Returns new: its path. ERROR_NOT_FOUND "no OCI
+ * runtime found: install runc or crun, or name one with --oci-runtime". */
+char *runtime_which(const char *program, GError **error);
+/* The same, ready to make containers. state: its --root, made with mode 0700. */
 Runtime *runtime_find(const char *program, const char *state, GError **error);
 void runtime_free(Runtime *runtime);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Runtime, runtime_free)

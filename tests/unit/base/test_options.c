@@ -9,6 +9,8 @@ typedef struct {
         double share;
         Duration wait;
         GPtrArray *tags, *pairs;
+        char *folder, *url, *ip;
+        int64_t port;
 } Target;
 
 #define FIELD(field) offsetof(Target, field)
@@ -56,6 +58,14 @@ static const Option options[] = {
           .help = "Tags" },
         { .name = "pair", .kind = OPTION_PAIRS, .offset = FIELD(pairs), .help = "Pairs" },
         { .name = "path", .kind = OPTION_PATH, .offset = FIELD(path), .help = "A file" },
+        { .name = "folder", .kind = OPTION_FOLDER, .offset = FIELD(folder), .hidden = true },
+        { .name = "url", .kind = OPTION_URL, .offset = FIELD(url), .hidden = true },
+        { .name = "ip", .kind = OPTION_IP, .offset = FIELD(ip), .hidden = true },
+        { .name = "port",
+          .kind = OPTION_INT,
+          .offset = FIELD(port),
+          .maximum = UINT16_MAX,
+          .hidden = true },
         { .name = "raw",
           .kind = OPTION_STRING,
           .offset = FIELD(raw),
@@ -157,6 +167,20 @@ static void what_is_wrong_is_told_in_go_flags_words(void) {
                   "invalid argument for flag `--wait' (expected time.Duration): time: invalid duration \"ten\"" },
                 { "x --path /no/such/file",
                   "invalid argument for flag `--path' (expected flag.File): path '/no/such/file' does not exist" },
+                { "x --path /",
+                  "invalid argument for flag `--path' (expected flag.File): path '/' is a directory, not a file" },
+                { "x --folder /etc/passwd",
+                  "invalid argument for flag `--folder' (expected flag.Dir): path '/etc/passwd' is not a directory" },
+                { "x --url host",
+                  "invalid argument for flag `--url' (expected flag.URL): missing scheme in 'host'" },
+                { "x --url http:///",
+                  "invalid argument for flag `--url' (expected flag.URL): missing host in 'http:///'" },
+                { "x --ip here",
+                  "invalid argument for flag `--ip' (expected flag.IP): invalid IP: 'here'" },
+                { "x --port 65536",
+                  "invalid argument for flag `--port' (expected uint16): strconv.ParseUint: parsing \"65536\": value out of range" },
+                { "x --port=-1",
+                  "invalid argument for flag `--port' (expected uint16): strconv.ParseUint: parsing \"-1\": invalid syntax" },
                 { "x -n \"a\\q\"",
                   "invalid argument for flag `-n, --name' (expected string): invalid syntax" },
         };
@@ -168,6 +192,40 @@ static void what_is_wrong_is_told_in_go_flags_words(void) {
                 g_assert_cmpstr(error->message, ==, cases[i].expect);
                 options_clear(&table, &target);
         }
+}
+
+static void a_server_has_no_numbers_below_nothing(void) {
+        OptionTable server = table;
+        server.natural = true;
+        static const Case cases[] = {
+                { "x -c=-1",
+                  "invalid argument for flag `-c, --count' (expected int): '-1' is below 0" },
+                { "x --wait=-5s",
+                  "invalid argument for flag `--wait' (expected time.Duration): '-5s' is below 0" },
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GError) error = NULL, fine = NULL;
+                Target target;
+                g_assert_false(parse(&server, cases[i].line, &target, NULL, &error));
+                g_assert_cmpstr(error->message, ==, cases[i].expect);
+                options_clear(&server, &target);
+                g_assert_true(parse(&table, cases[i].line, &target, NULL, &fine));
+                g_assert_no_error(fine);
+                options_clear(&table, &target);
+        }
+}
+
+static void a_url_loses_the_slashes_at_its_end(void) {
+        g_autoptr(GError) error = NULL;
+        Target target;
+        g_assert_true(parse(&table, "x --url http://a:1/b// --ip ::1 --folder / --port 65535",
+                            &target, NULL, &error));
+        g_assert_no_error(error);
+        g_assert_cmpstr(target.url, ==, "http://a:1/b");
+        g_assert_cmpstr(target.ip, ==, "::1");
+        g_assert_cmpstr(target.folder, ==, "/");
+        g_assert_cmpint(target.port, ==, 65535);
+        options_clear(&table, &target);
 }
 
 static void help_is_asked_for(void) {
@@ -521,6 +579,8 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/options/line", the_command_line_is_read_as_go_flags_does);
         g_test_add_func("/options/wrong", what_is_wrong_is_told_in_go_flags_words);
+        g_test_add_func("/options/natural", a_server_has_no_numbers_below_nothing);
+        g_test_add_func("/options/url", a_url_loses_the_slashes_at_its_end);
         g_test_add_func("/options/asked", help_is_asked_for);
         g_test_add_func("/options/environment",
                         the_environment_comes_before_the_line_and_is_forgotten);
