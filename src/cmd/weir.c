@@ -22,7 +22,7 @@ static const Command commands[] = {
         { "retire-worker", NULL, "Safely remove a worker from the cluster permanently." },
         { "import", NULL, "Move an existing Concourse database over." },
         { "backup", "weir-backup", "Copy what a web node keeps, while it runs." },
-        { "doctor", NULL, "Say what stands in the way of running here." },
+        { "doctor", "weir-doctor", "Say what stands in the way of running here." },
 };
 
 static void print_help(FILE *to, const char *name) {

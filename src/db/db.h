@@ -141,6 +141,9 @@ void db_notify(DbTx *tx, const char *channel, const char *payload);
 typedef void (*DbNotifyFn)(const char *channel, const char *payload, void *data);
 void db_listen(Db *db, DbNotifyFn fn, void *data);
 
+/* Whether the keys of spec open what is encrypted; reads only. ERROR_DENIED as db_open(). */
+bool db_check_keys(Db *db, const DbSpec *spec, GError **error);
+
 /* A consistent copy of a running SQLite database. ERROR_UNSUPPORTED for PostgreSQL. */
 bool db_backup(Db *db, const char *path, Cancel *cancel, GError **error);
 

@@ -218,24 +218,36 @@ static GBytes *key_bytes(const char *key) {
         return key && *key ? g_bytes_new(key, strlen(key)) : NULL;
 }
 
+/* Whether one of these keys opens it, if anything is sealed. */
+static bool check_canaries(const Canaries *canaries, GBytes *key, GBytes *old_key, GError **error) {
+        if (canary_opens(&canaries->canary, key, old_key) &&
+            canary_opens(&canaries->change, key, old_key))
+                return true;
+        g_set_error_literal(error, ERROR, ERROR_DENIED,
+                            key || old_key ? "row encrypted with neither old nor new key"
+                                           : "database is encrypted: an encryption key is needed");
+        return false;
+}
+
+bool db_check_keys(Db *db, const DbSpec *spec, GError **error) {
+        g_autoptr(GBytes) key = key_bytes(spec->encryption_key);
+        g_autoptr(GBytes) old_key = key_bytes(spec->old_encryption_key);
+        g_auto(Canaries) canaries = { 0 };
+        return db->version == 0 || (db_read(db, canaries_read, &canaries, error) &&
+                                    check_canaries(&canaries, key, old_key, error));
+}
+
 bool sealed_open(Db *db, const DbSpec *spec, const DbSchema *schema, GError **error) {
         g_autoptr(GBytes) old_key = key_bytes(spec->old_encryption_key);
         g_auto(Canaries) canaries = { 0 };
         db->key = key_bytes(spec->encryption_key);
         if (!db_read(db, canaries_read, &canaries, error))
                 return false;
-        const Sealed *canary = &canaries.canary, *change_canary = &canaries.change;
-        if (!change_canary->text && canary_holds(canary, db->key))
+        if (!canaries.change.text && canary_holds(&canaries.canary, db->key))
                 return true;
         /* Nothing is touched unless we have the keys that are in use. */
-        if (!canary_opens(canary, db->key, old_key) ||
-            !canary_opens(change_canary, db->key, old_key)) {
-                g_set_error_literal(error, ERROR, ERROR_DENIED,
-                                    db->key || old_key
-                                            ? "row encrypted with neither old nor new key"
-                                            : "database is encrypted: an encryption key is needed");
+        if (!check_canaries(&canaries, db->key, old_key, error))
                 return false;
-        }
         Change change = { .new_key = db->key, .old_key = old_key };
         return change_key(db, &change, schema, error);
 }

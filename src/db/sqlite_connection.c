@@ -286,15 +286,16 @@ bool connection_do(Connection *connection, const char *sql, GError **error) {
 }
 
 static bool configure(Connection *connection, bool writing, GError **error) {
-        /* Readers keep a small page cache each: the system's is shared. */
+        /* Small page caches: the system's is shared, and these grow with the database up to their size. */
         const char *sql = writing ? "PRAGMA journal_mode = WAL;"
                                     "PRAGMA synchronous = FULL;"
                                     "PRAGMA foreign_keys = ON;"
+                                    "PRAGMA cache_size = -1024;"
                                     "PRAGMA journal_size_limit = 67108864;"
                                     "PRAGMA trusted_schema = OFF;"
                                     "PRAGMA temp_store = MEMORY;"
                                   : "PRAGMA query_only = ON;"
-                                    "PRAGMA cache_size = -512;"
+                                    "PRAGMA cache_size = -256;"
                                     "PRAGMA trusted_schema = OFF;"
                                     "PRAGMA temp_store = MEMORY;";
         if (sqlite3_exec(connection->handle, sql, NULL, NULL, NULL) == SQLITE_OK)
