@@ -19,6 +19,9 @@
 #define STOP_GRACE (3 * DURATION_SECOND)
 #define ENGINE_GRACE (5 * DURATION_SECOND)
 
+/* What a burst of work needed is given back to the system so often: the allocator itself keeps it, in pieces. */
+#define TRIM_MILLISECONDS 10000
+
 #define WORKER_SOCKET "worker.sock"
 #define WORKER_CONNECTIONS_MAX 64
 
@@ -78,7 +81,7 @@ static bool prepare(Web *web, PoolSpec *pool, GError **error) {
 
         web->work_directory = g_canonicalize_filename(options->work_dir, NULL);
         web->main_team = settings_main_team(options, error);
-        if (!web->main_team ||
+        if (!web->main_team || !settings_check(options, error) ||
             !settings_strategies(options, &web->strategies, &pool->strategy_count, error) ||
             !settings_type_defaults(options, &web->type_defaults, error) ||
             !check_work_directory(web, error) || !take_port(web, error))
@@ -281,9 +284,11 @@ static void stop(Web *web) {
 static void wait_for_end(Cancel *shutdown) {
         struct pollfd polls[] = { { .fd = cancel_fd(shutdown), .events = POLLIN } };
 
-        while (!cancel_fired(shutdown))
-                if (poll(polls, 1, -1) < 0 && errno != EINTR)
+        while (!cancel_fired(shutdown)) {
+                if (poll(polls, 1, TRIM_MILLISECONDS) < 0 && errno != EINTR)
                         return;
+                malloc_trim(0);
+        }
 }
 
 bool web_run(const WebOptions *options, Cancel *shutdown, GError **error) {

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* When nothing came or went for so long, what the last burst of work needed is given back to the system. */
+#define TRIM_MILLISECONDS 10000
 #define SECCOMP_MAX ((size_t) 4 * 1024 * 1024)
 
 typedef struct {
@@ -90,6 +93,8 @@ static bool read_seccomp(Worker *worker, GError **error) {
                 return true;
         g_autofree char *text = file_read(path, SECCOMP_MAX, &length, error);
         worker->seccomp = text ? json_parse(text, length, NULL, error) : NULL;
+        if (text && !worker->seccomp)
+                g_prefix_error(error, "seccomp profile %s: ", path);
         return worker->seccomp != NULL;
 }
 
@@ -177,14 +182,20 @@ static bool open_containers(Worker *worker, GError **error) {
         return worker->containers != NULL;
 }
 
+/* What can be known to be wrong before anything is touched. */
+static bool read_settings(Worker *worker, GError **error) {
+        const WorkerOptions *options = worker->options;
+        g_autofree char *runtime = runtime_which(options->oci_runtime, error);
+        g_autofree char *init = runtime ? find_init(options, error) : NULL;
+        if (!init || !read_seccomp(worker, error) || !check_devices(options, error))
+                return false;
+        return !options->resource_types ||
+               (worker->types = resource_types_read(options->resource_types, error));
+}
+
 static bool open_parts(Worker *worker, GError **error) {
         const WorkerOptions *options = worker->options;
         VolumesSpec volumes = { .work_directory = worker->work_directory };
-        if (!read_seccomp(worker, error) || !check_devices(options, error))
-                return false;
-        if (options->resource_types &&
-            !(worker->types = resource_types_read(options->resource_types, error)))
-                return false;
         if (!(worker->helper = helper_start(worker->work_directory, error)))
                 return false;
         volumes.helper = worker->helper;
@@ -314,7 +325,10 @@ static void wait_for_end(Worker *worker, Cancel *cancel) {
                         { .fd = worker->changed, .events = POLLIN },
                 };
                 uint64_t count;
-                if (poll(polls, G_N_ELEMENTS(polls), -1) < 0)
+                int ready = poll(polls, G_N_ELEMENTS(polls), TRIM_MILLISECONDS);
+                if (ready == 0)
+                        malloc_trim(0);
+                if (ready <= 0)
                         continue;
                 if (polls[0].revents && !obey_signal(worker, signals))
                         return;
@@ -363,8 +377,8 @@ bool worker_run(const WorkerOptions *options, Cancel *cancel, GError **error) {
                           .lock = -1,
                           .changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
         raise_file_limit();
-        bool started = leave_keyring(error) && lock_directory(&worker, error) &&
-                       open_parts(&worker, error);
+        bool started = read_settings(&worker, error) && leave_keyring(error) &&
+                       lock_directory(&worker, error) && open_parts(&worker, error);
         if (started) {
                 say_found(&worker);
                 started = start_all(&worker, error);
