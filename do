@@ -19,9 +19,9 @@ END
 
 # What building and running need, and what only testing and linting need beyond that.
 run_packages=(
-    ca-certificates debian-archive-keyring gcc git iproute2 libarchive-dev libc6-dev libcrypt-dev
+    ca-certificates debian-archive-keyring docker-registry gcc git iproute2 libarchive-dev libc6-dev libcrypt-dev
     libcurl4-openssl-dev libglib2.0-dev libmnl-dev libpq-dev libseccomp-dev libsqlite3-dev libssl-dev libyaml-dev
-    libzstd-dev meson mmdebstrap nettle-dev nftables ninja-build pkg-config python3 runc zlib1g-dev
+    libzstd-dev meson mmdebstrap nettle-dev nftables ninja-build pkg-config python3 runc skopeo umoci zlib1g-dev
 )
 test_packages=(
     ccache clang clang-format devscripts git-crypt git-lfs gpg gpg-agent libclang-rt-14-dev openssh-server openssl
@@ -89,6 +89,7 @@ deps() {
     mapfile -t programs < <(ninja -C build -t targets all | sed -n 's#^\(src/resources/weir-resource-[a-z-]*\): .*LINKER$#\1#p')
     compile build "${programs[@]}"
     src/resources/make-rootfs build/src/resources .cache/resource-types
+    demo/builder-image .cache/demo-image
 }
 
 # ---- build ----------------------------------------------------------------------------------------------------------
