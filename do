@@ -21,7 +21,7 @@ END
 run_packages=(
     ca-certificates debian-archive-keyring docker-registry gcc git iproute2 libarchive-dev libc6-dev libcrypt-dev
     libcurl4-openssl-dev libglib2.0-dev libmnl-dev libpq-dev libseccomp-dev libsqlite3-dev libssl-dev libyaml-dev
-    libzstd-dev meson mmdebstrap nettle-dev nftables ninja-build pkg-config python3 runc skopeo umoci zlib1g-dev
+    libzstd-dev meson mmdebstrap nettle-dev nftables ninja-build pkg-config python3 runc skopeo umoci zlib1g-dev zstd
 )
 test_packages=(
     ccache clang clang-format devscripts git-crypt git-lfs gpg gpg-agent libclang-rt-14-dev openssh-server openssl
@@ -86,6 +86,7 @@ deps() {
     local programs
     deps_packages "${1:-test}"
     meson_setup build
+    compile build build.ninja # a list from before the last change of a meson.build would be old
     mapfile -t programs < <(ninja -C build -t targets all | sed -n 's#^\(src/resources/weir-resource-[a-z-]*\): .*LINKER$#\1#p')
     compile build "${programs[@]}"
     src/resources/make-rootfs build/src/resources .cache/resource-types

@@ -21,13 +21,14 @@ void image_clear(Image *image) {
         *image = (Image){ 0 };
 }
 
-static const Value *child_find(const Manifest *index, const RegistryRun *run) {
-        const Value *list = value_get(index->value, "manifests");
+const Value *image_child(const Value *index, const RegistryRun *run) {
+        const Value *list = value_get(index, "manifests");
         for (size_t i = 0; i < value_length(list); i++) {
                 const Value *child = value_at(list, i), *platform = value_get(child, "platform");
-                if (g_str_equal(value_get_string(platform, "architecture", ""),
+                bool named = !value_is_null(platform);
+                if (g_str_equal(value_get_string(platform, "architecture", named ? "" : "amd64"),
                                 run->architecture) &&
-                    g_str_equal(value_get_string(platform, "os", ""), run->os))
+                    g_str_equal(value_get_string(platform, "os", named ? "" : "linux"), run->os))
                         return child;
         }
         return NULL;
@@ -42,7 +43,7 @@ bool image_choose(Registry *registry, const RegistryRun *run, Manifest *root, Ma
         }
         g_auto(Manifest) index = *root, image = { 0 };
         *root = (Manifest){ 0 };
-        const Value *child = child_find(&index, run);
+        const Value *child = image_child(index.value, run);
         if (!child) {
                 g_set_error(error, ERROR, ERROR_NOT_FOUND,
                             "no child with platform %s/%s in index %s", run->os, run->architecture,

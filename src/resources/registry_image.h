@@ -23,6 +23,11 @@ void image_clear(Image *image);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Image, image_clear)
 void layer_free(Layer *layer);
 
+/*
+ * The index's entry for the run's platform; borrowed, NULL when there is none. An entry without platform is taken for
+ * linux on amd64, as upstream's library does: that is how umoci and others write an index of one image.
+ */
+const Value *image_child(const Value *index, const RegistryRun *run);
 /* Of an index, the child for the run's platform. Takes root. ERROR_NOT_FOUND "no child with platform …". */
 bool image_choose(Registry *registry, const RegistryRun *run, Manifest *root, Manifest *ret,
                   GError **error);

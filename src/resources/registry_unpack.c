@@ -212,17 +212,32 @@ static bool apply(Unpacker *unpacker, ArchiveReader *reader, struct archive_entr
 
 /* ---- a layer ---- */
 
+/* What tar archives are made of. */
+#define BLOCK_SIZE 512
+
 typedef struct {
         TarSource source;
         void *data;
         GError *error;
+        size_t over; /* bytes beyond the last whole block */
 } Input;
 
+/*
+ * umoci ends a layer with the last byte of its last file, and Go's reader takes that: what the block lacks is added
+ * here. A layer that was cut is known by its digest.
+ */
 static la_ssize_t input_read(struct archive *archive, void *data, const void **ret) {
+        static const char padding[BLOCK_SIZE];
         Input *input = data;
         ssize_t length = input->error ? -1 : input->source(input->data, ret, &input->error);
         if (length < 0)
                 archive_set_error(archive, EIO, "failed to read the layer");
+        if (length == 0 && input->over > 0) {
+                *ret = padding;
+                length = (ssize_t) (BLOCK_SIZE - input->over);
+        }
+        if (length > 0)
+                input->over = (input->over + (size_t) length) % BLOCK_SIZE;
         return length;
 }
 

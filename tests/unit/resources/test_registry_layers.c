@@ -339,6 +339,21 @@ static void layers_that_are_no_archive_are_refused(House *house, gconstpointer u
         g_assert_true(unpacker_layer(unpacker, read_tape, &empty, NULL));
 }
 
+static void a_layer_may_end_with_its_last_file(House *house, gconstpointer unused) {
+        g_autoptr(Unpacker) unpacker = unpacker_new(house->root);
+        g_autoptr(GError) error = NULL;
+        const Entry entries[] = { { "first", 'f', "1" }, { "last", 'f', "content" } };
+        g_autoptr(GByteArray) tar = make_tar(entries, G_N_ELEMENTS(entries));
+        /* Two extended headers, two headers, a block of content before it. */
+        g_byte_array_set_size(tar, 7 * 512 + (guint) strlen("content"));
+        Tape tape = { .tar = tar };
+        unpacker_layer(unpacker, read_tape, &tape, &error);
+        g_assert_no_error(error);
+        g_autofree char *path = g_build_filename(house->folder, "last", NULL);
+        g_autofree char *text = file_read(path, 64, NULL, NULL);
+        g_assert_cmpstr(text, ==, "content");
+}
+
 /* ---- keeping ---- */
 
 static char *keep(LayerCache *cache, const char *text) {
@@ -411,6 +426,7 @@ int main(int argc, char **argv) {
         ADD("/unpack/replace", what_is_in_the_way_is_replaced);
         ADD("/unpack/outside", nothing_is_written_outside_of_the_root);
         ADD("/unpack/attributes", attributes_are_kept_but_for_those_of_the_overlay);
+        ADD("/unpack/end", a_layer_may_end_with_its_last_file);
         ADD("/unpack/rubbish", layers_that_are_no_archive_are_refused);
         ADD("/cache/find", kept_layers_are_found_and_damaged_ones_are_not);
         ADD("/cache/broken", a_layer_that_breaks_off_leaves_nothing);

@@ -1,6 +1,7 @@
 /* What registry-image decides without a network: names, challenges, requests, versions, tags. */
 #include "resources/registry.h"
 #include "resources/registry_challenge.h"
+#include "resources/registry_image.h"
 #include "resources/registry_regex.h"
 #include "resources/registry_tags.h"
 #include "resources/registry_versions.h"
@@ -297,6 +298,37 @@ static void patterns_beyond_go_are_refused(void) {
         }
 }
 
+/* ---- platforms ---- */
+
+static const struct {
+        const char *entries, *architecture, *expect; /* the digest; NULL: none */
+} platforms[] = {
+        { "{\"digest\":\"a\",\"platform\":{\"architecture\":\"arm64\",\"os\":\"linux\"}},"
+          "{\"digest\":\"b\",\"platform\":{\"architecture\":\"amd64\",\"os\":\"linux\"}}",
+          "amd64", "b" },
+        { "{\"digest\":\"a\",\"platform\":{\"architecture\":\"amd64\",\"os\":\"windows\"}}",
+          "amd64", NULL },
+        { "{\"digest\":\"a\"}", "amd64", "a" },
+        { "{\"digest\":\"a\"}", "arm64", NULL },
+        { "{\"digest\":\"a\",\"platform\":{}}", "amd64", NULL },
+        { "", "amd64", NULL },
+};
+
+static void an_entry_without_platform_is_for_linux_on_amd64(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(platforms); i++) {
+                g_autoptr(GError) error = NULL;
+                g_autofree char *text = g_strdup_printf("{\"manifests\":[%s]}",
+                                                        platforms[i].entries);
+                g_autoptr(Value) index = json_parse(text, strlen(text), NULL, &error);
+                g_autofree char *architecture = g_strdup(platforms[i].architecture),
+                                *os = g_strdup("linux");
+                RegistryRun run = { .architecture = architecture, .os = os };
+                const Value *child = image_child(index, &run);
+                g_assert_cmpstr(child ? value_get_string(child, "digest", NULL) : NULL, ==,
+                                platforms[i].expect);
+        }
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/registry/name", repositories_name_a_registry_and_a_path);
@@ -304,6 +336,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/registry/refused", requests_that_cannot_be_met_are_refused_by_name);
         g_test_add_func("/registry/request",
                         a_mirror_serves_only_docker_hub_and_the_params_platform_wins);
+        g_test_add_func("/registry/platforms", an_entry_without_platform_is_for_linux_on_amd64);
         g_test_add_func("/registry/versions", tags_become_versions_as_in_the_reference);
         g_test_add_func("/registry/aliases", aliases_move_only_when_nothing_greater_is_there);
         g_test_add_func("/registry/regex", patterns_beyond_go_are_refused);
