@@ -374,6 +374,39 @@ static bool fit_certificates(Fitting *fitting, GError **error) {
         return true;
 }
 
+/* A gain and no condition: what fails is done without. */
+static void fit_downloads(Fitting *fitting) {
+        const ContainerNeed *need = fitting->need;
+        const WorkerResourceType *type = need->base_type ? worker_resource_type(fitting->worker,
+                                                                                need->base_type)
+                                                         : NULL;
+        g_autofree char *source = NULL;
+
+        if (!need->downloads_config_id || !type || !g_path_is_absolute(type->cache) ||
+            find_mount(fitting, type->cache))
+                return;
+        const VolumeSpec spec = { .worker = fitting->worker->name,
+                                  .owner = { .downloads_config_id = need->downloads_config_id } };
+        g_autofree char *key = g_strdup_printf("downloads %s %" G_GINT64_FORMAT,
+                                               fitting->worker->name, need->downloads_config_id);
+        if (!key_lock_take(key, fitting->cancel, NULL))
+                return;
+        g_autoptr(Volume) row = volume_find_or_create(fitting->pool->spec.store, &spec, NULL, NULL);
+        const VolumeRequest request = { .handle = row ? row->handle : NULL,
+                                        .strategy = { .kind = VOLUME_STRATEGY_EMPTY },
+                                        .privileged = fitting->privileged };
+        bool made = row && make(fitting, row, &request, &source, NULL);
+        key_lock_release(key);
+        if (!made)
+                return;
+        Mount *mount = g_new0(Mount, 1);
+        mount->path = g_strdup(type->cache);
+        mount->source = g_steal_pointer(&source);
+        mount->handle = g_strdup(row->handle);
+        mount->volume_id = row->id;
+        g_ptr_array_add(fitting->mounts, mount);
+}
+
 bool fit_mounts(Fitting *fitting, GError **error) {
         const ContainerNeed *need = fitting->need;
 
@@ -390,6 +423,7 @@ bool fit_mounts(Fitting *fitting, GError **error) {
         if (need->working_directory && !find_mount(fitting, need->working_directory) &&
             !add_mount(fitting, need->working_directory, NULL, error))
                 return false;
+        fit_downloads(fitting);
         return !need->certificates || !fitting->worker->certs_path ||
                !*fitting->worker->certs_path || fit_certificates(fitting, error);
 }

@@ -75,6 +75,8 @@ typedef struct {
         const char *const *outputs; /* absolute paths */
         const char *const *caches;  /* absolute paths; job_id and step name in metadata find them */
         bool certificates;          /* mount the worker's certificates */
+        /* Of a get of a base type: where that type keeps downloads, it finds those of this config; 0: none. */
+        int64_t downloads_config_id;
 } ContainerNeed;
 
 /* What the pool tells the step on its way, on the step's thread; any may be NULL. */

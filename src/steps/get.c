@@ -156,6 +156,7 @@ static bool fetch(const Get *get, Fetched *ret, GError **error) {
                 .env = (const char *const *) env,
                 .working_directory = WORKING_DIRECTORY,
                 .certificates = true,
+                .downloads_config_id = get->image.image ? 0 : get->config_id,
         };
         g_autoptr(PoolContainer) container = pool_container(run_settings(call->run)->pool, &need,
                                                             &watch, get->clock->cancel, error);

@@ -23,13 +23,14 @@ void volume_free(Volume *volume) {
 }
 
 const char *volume_type(const Volume *volume) {
-        return volume->base_resource_type  ? "resource-type"
-               : volume->resource_cache_id ? "resource"
-               : volume->container_id      ? "container"
-               : volume->task_cache_id     ? "task-cache"
-               : volume->certs             ? "resource-certs"
-               : volume->artifact_id       ? "artifact"
-                                           : "unknown";
+        return volume->base_resource_type    ? "resource-type"
+               : volume->resource_cache_id   ? "resource"
+               : volume->container_id        ? "container"
+               : volume->task_cache_id       ? "task-cache"
+               : volume->certs               ? "resource-certs"
+               : volume->artifact_id         ? "artifact"
+               : volume->downloads_config_id ? "resource-downloads"
+                                             : "unknown";
 }
 
 void *row_volume(Store *store, DbRows *rows, GError **error) {
@@ -51,6 +52,7 @@ void *row_volume(Store *store, DbRows *rows, GError **error) {
                 .base_resource_type = g_strdup(db_text(rows, 14)),
                 .certs = db_bool(rows, 15),
                 .missing_since = db_int(rows, 16),
+                .downloads_config_id = db_int(rows, 17),
         };
         for (size_t i = 0; i < G_N_ELEMENTS(state_names); i++)
                 if (g_strcmp0(state_names[i], db_text(rows, 10)) == 0)
@@ -95,6 +97,11 @@ static bool find_existing(DbTx *tx, Make *make, GError **error) {
                         tx, make,
                         SQL(LIVE "v.task_cache_id = $2", worker, DB_INT(owner->task_cache_id)),
                         error);
+        if (owner->downloads_config_id)
+                return look_up(tx, make,
+                               SQL(LIVE "v.downloads_config_id = $2", worker,
+                                   DB_INT(owner->downloads_config_id)),
+                               error);
         if (make->base_type_id)
                 return look_up(tx, make,
                                SQL(LIVE "v.worker_base_type_id = $2 AND v.container_id IS NULL "
@@ -135,13 +142,15 @@ static bool insert_volume(DbTx *tx, Make *make, GError **error) {
                tx_exec(tx,
                        SQL("INSERT INTO volumes (handle, worker_id, team_id, state, container_id, "
                            "path, parent_id, task_cache_id, artifact_id, worker_base_type_id, "
-                           "certs) VALUES ($1, $2, $3, 'creating', $4, $5, $6, $7, $8, $9, $10)",
+                           "certs, downloads_config_id) VALUES ($1, $2, $3, 'creating', $4, $5, "
+                           "$6, $7, $8, $9, $10, $11)",
                            DB_TEXT(make->handle), DB_INT(make->worker_id),
                            DB_INT_OR_NULL(spec->team_id), DB_INT_OR_NULL(spec->owner.container_id),
                            DB_TEXT(spec->owner.path), DB_INT_OR_NULL(spec->parent_id),
                            DB_INT_OR_NULL(spec->owner.task_cache_id),
                            DB_INT_OR_NULL(spec->owner.artifact_id),
-                           DB_INT_OR_NULL(make->base_type_id), DB_BOOL(spec->owner.certs)),
+                           DB_INT_OR_NULL(make->base_type_id), DB_BOOL(spec->owner.certs),
+                           DB_INT_OR_NULL(spec->owner.downloads_config_id)),
                        NULL, error) &&
                look_up(tx, make, SQL(VOLUME_SELECT "WHERE v.handle = $1", DB_TEXT(make->handle)),
                        error);
@@ -280,7 +289,7 @@ static bool sweep_in(DbTx *tx, void *data, GError **error) {
                     SQL("UPDATE volumes SET state = 'destroying' WHERE state IN ('creating', "
                         "'created') AND container_id IS NULL AND worker_resource_cache_id IS NULL AND "
                         "task_cache_id IS NULL AND artifact_id IS NULL AND worker_base_type_id IS "
-                        "NULL AND NOT certs AND NOT EXISTS (SELECT 1 FROM volumes k WHERE "
+                        "NULL AND downloads_config_id IS NULL AND NOT certs AND NOT EXISTS (SELECT 1 FROM volumes k WHERE "
                         "k.parent_id = volumes.id) AND EXISTS (SELECT 1 FROM workers w WHERE w.id "
                         "= volumes.worker_id AND w.state IN ('running', 'landing', 'retiring'))"),
                     &sweep->marked, error) ||

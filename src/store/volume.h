@@ -20,6 +20,7 @@ typedef struct {
         int64_t artifact_id;
         const char
                 *base_resource_type; /* imported root file system of a base type of this worker */
+        int64_t downloads_config_id; /* what gets of this resource config keep for each other */
         bool certs;                  /* the worker's certificates */
 } VolumeOwner;
 
@@ -27,7 +28,7 @@ typedef struct {
         int64_t id, team_id, worker_id, container_id, parent_id;
         char *handle, *worker, *container_handle, *parent_handle, *path;
         VolumeState state;
-        int64_t resource_cache_id, task_cache_id, artifact_id;
+        int64_t resource_cache_id, task_cache_id, artifact_id, downloads_config_id;
         char *base_resource_type; /* NULL: none */
         bool certs;
         Time missing_since;
@@ -46,7 +47,7 @@ typedef struct {
 } VolumeSpec;
 /* A row in state creating with a new handle. ERROR_NOT_FOUND: worker, container or parent is gone. */
 Volume *volume_create(Store *store, const VolumeSpec *spec, GError **error);
-/* The one of a container's mount, base type, task cache or certs, created or creating: made when it
+/* The one of a container's mount, base type, task cache, config's downloads or certs, created or creating: made when it
  * is not there, in one transaction. *ret_new: this call made it. */
 Volume *volume_find_or_create(Store *store, const VolumeSpec *spec, bool *ret_new, GError **error);
 /* creating → created; again is fine. ERROR_NOT_FOUND "volume disappeared from db". */

@@ -25,6 +25,7 @@ static void resource_type_free(void *data) {
         g_free(type->type);
         g_free(type->image);
         g_free(type->version);
+        g_free(type->cache);
         g_free(type);
 }
 
@@ -70,6 +71,7 @@ static GPtrArray *read_types(DbRows *rows, int column) {
                         .privileged = value_get_bool(item, "privileged", false),
                         .unique_version_history = value_get_bool(item, "unique_version_history",
                                                                  false),
+                        .cache = g_strdup(value_get_string(item, "cache", "")),
                 };
                 g_ptr_array_add(types, type);
         }

@@ -18,6 +18,7 @@ bool worker_state_parse(const char *name, WorkerState *ret);
 typedef struct {
         char *type, *image, *version;
         bool privileged, unique_version_history;
+        char *cache; /* where its gets may keep what they download; "": nowhere (ours alone) */
 } WorkerResourceType;
 
 typedef struct {

@@ -35,6 +35,7 @@ static Value *read_type(const char *directory, GError **error) {
         value_map_set_bool(entry, "privileged", value_get_bool(metadata, "privileged", false));
         value_map_set_bool(entry, "unique_version_history",
                            value_get_bool(metadata, "unique_version_history", false));
+        value_map_set_string_opt(entry, "cache", value_get_string(metadata, "cache", ""));
         return entry;
 }
 

@@ -1,5 +1,7 @@
 #include "house.h"
 
+#include "store/internal.h"
+
 #define MINUTE ((Time) 60 * 1000000)
 
 static const ContainerMetadata metadata = { .type = "task", .step_name = "t", .build_name = "1" };
@@ -352,6 +354,31 @@ static void images_of_a_job_that_only_fails_do_not_gather(House *house) {
         g_assert_cmpint(images_left(house), ==, 1);
 }
 
+static void downloads_are_kept_for_their_config_and_go_with_it(House *house) {
+        house_worker(house, "w");
+        house_worker(house, "v");
+        g_autoptr(Value) source = value_map();
+        const ResourceConfigKey key = { .base_type = "git", .source = source };
+        int64_t config, marked, deleted;
+        bool is_new;
+        OK(resource_config_find_or_create(house->store, &key, &config, &error));
+        VolumeSpec spec = { .worker = "w", .owner = { .downloads_config_id = config } };
+        g_autoptr(Volume) first = OK(volume_find_or_create(house->store, &spec, &is_new, &error));
+        g_assert_true(is_new);
+        g_assert_cmpstr(volume_type(first), ==, "resource-downloads");
+        g_autoptr(Volume) same = OK(volume_find_or_create(house->store, &spec, &is_new, &error));
+        g_assert_false(is_new);
+        spec.worker = "v";
+        g_autoptr(Volume) other = OK(volume_find_or_create(house->store, &spec, &is_new, &error));
+        g_assert_true(is_new);
+        OK(volume_sweep(house->store, clock_now(), 0, &marked, &deleted, &error));
+        g_assert_cmpint(marked, ==, 0);
+
+        OK(store_exec(house->store, SQL("DELETE FROM resource_configs"), NULL, &error));
+        OK(volume_sweep(house->store, clock_now(), 0, &marked, &deleted, &error));
+        g_assert_cmpint(marked, ==, 2);
+}
+
 static void a_task_cache_is_replaced_and_cleared(House *house) {
         house_save(house, two_jobs);
         house_worker(house, "w");
@@ -420,6 +447,7 @@ static void add(void) {
         house_add("/store/workers/volumes", volumes_belong_to_what_they_are_for);
         house_add("/store/workers/cache", the_first_copy_of_a_resource_cache_wins);
         house_add("/store/workers/images", images_of_a_job_that_only_fails_do_not_gather);
+        house_add("/store/workers/downloads", downloads_are_kept_for_their_config_and_go_with_it);
         house_add("/store/workers/task-cache", a_task_cache_is_replaced_and_cleared);
         house_add("/store/workers/artifact", an_artifact_that_was_sent_in_is_found_by_its_team);
 }
