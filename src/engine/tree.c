@@ -245,6 +245,7 @@ static const StepFn kinds[] = {
         [PLAN_ACROSS] = run_across,
         [PLAN_RUN] = step_run,
         [PLAN_LOAD_VAR] = step_load_var,
+        [PLAN_SET_PIPELINE] = step_set_pipeline,
         [PLAN_GET] = step_get,
         [PLAN_PUT] = step_put,
         [PLAN_TASK] = step_task,

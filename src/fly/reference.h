@@ -1,6 +1,7 @@
 /* Pipelines, jobs and resources as they are named on the command line (reference 02 §3). */
 #pragma once
 
+#include "config/instance_vars.h"
 #include "fly/fly.h"
 
 typedef struct {
@@ -33,4 +34,3 @@ char *pipeline_ref_of(const Value *object, const char *name_key, const char *var
 
 /* "branch:master,list:[1]". Returns new map, or NULL with what is wrong. */
 Value *instance_vars_parse(const char *text, GError **error);
-char *instance_vars_format(const Value *vars); /* returns new; "" for none */

@@ -29,5 +29,6 @@ bool step_task(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_check(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_run(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_load_var(const StepCall *call, bool *ret_succeeded, GError **error);
+bool step_set_pipeline(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_artifact_input(const StepCall *call, bool *ret_succeeded, GError **error);
 bool step_artifact_output(const StepCall *call, bool *ret_succeeded, GError **error);

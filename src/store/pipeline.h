@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "store/build_lease.h"
 #include "store/handle.h"
 
 typedef struct {
@@ -50,17 +51,27 @@ typedef struct {
         bool initially_paused;                  /* of a pipeline that is new */
         bool unpause_archived;                  /* set_pipeline steps: un-archiving unpauses */
         int64_t parent_job_id, parent_build_id; /* set_pipeline steps; 0: cleared */
+        const BuildLease *lease;                /* of the step's build; NULL: none */
 } PipelineSave;
 
 /*
  * Saves config, jobs, resources, types, pins, serial groups, inputs and outputs in one transaction
- * as 05 §1.2 and §5.5 say, and requests scheduling of all its jobs. Errors: ERROR_STALE
- * "comparison with existing config failed during save" for check_version, ERROR_STALE "pipeline set
- * by a newer build" for parent_build_id, ERROR_INVALID "job name swapping is not supported at this
- * time". *ret (may be NULL) is new.
+ * as 05 §1.2 and §5.5 say, and requests scheduling of all its jobs. Errors: ERROR_DENIED "pipeline set by a newer
+ * build"; ERROR_BUSY "comparison with existing config failed during save": it is at another version, or this very build
+ * has set it before; ERROR_STALE: the lease is lost; ERROR_INVALID "job name swapping is not supported at this time".
+ * *ret (may be NULL) is new.
  */
 bool pipeline_save(Store *store, const PipelineSave *save, bool *ret_created, Pipeline **ret,
                    GError **error);
+
+typedef struct {
+        int64_t id;
+        int64_t parent_job_id, parent_build_id;
+        const BuildLease *lease;
+} PipelineParent;
+/* A step found nothing to change: the pipeline is its build's from now on. ERROR_DENIED "pipeline set by a newer
+ * build" when it is that of a newer one, or of this one already. */
+bool pipeline_set_parent(Store *store, const PipelineParent *parent, GError **error);
 
 bool pipeline_pause(Store *store, int64_t id, const char *by, GError **error);
 bool pipeline_unpause(Store *store, int64_t id, GError **error);

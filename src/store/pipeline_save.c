@@ -38,14 +38,18 @@ static bool read_existing(Saving *saving, Existing *ret, GError **error) {
         return db_done(rows, error);
 }
 
+/* As upstream's UPDATE … WHERE, and what it says when no row was met: a save through the API is build 0. */
 static bool may_replace(const PipelineSave *save, const Existing *existing, GError **error) {
-        if (existing->id && save->check_version && existing->version != save->from_version)
-                g_set_error(error, ERROR, ERROR_STALE,
-                            "comparison with existing config failed during save");
-        else if (save->parent_build_id && existing->parent_build_id > save->parent_build_id)
-                g_set_error(error, ERROR, ERROR_STALE, "pipeline set by a newer build");
-        else
+        int64_t by = save->parent_build_id, last = existing->parent_build_id;
+        bool changed = save->check_version && existing->version != save->from_version;
+
+        if (!existing->id || (!changed && (!by || by > last)))
                 return true;
+        if (last > by)
+                g_set_error(error, ERROR, ERROR_DENIED, "pipeline set by a newer build");
+        else
+                g_set_error(error, ERROR, ERROR_BUSY,
+                            "comparison with existing config failed during save");
         return false;
 }
 
@@ -376,6 +380,9 @@ static bool save_in(DbTx *tx, void *data, GError **error) {
         saving->tx = tx;
         g_hash_table_remove_all(saving->job_ids);
         g_hash_table_remove_all(saving->resource_ids);
+        const BuildLease *lease = saving->save->lease;
+        if (lease && !tx_lease_check(tx, lease->build_id, lease->epoch, error))
+                return false;
         if (!save_pipeline(saving, error) || !save_resources(saving, error) ||
             !save_jobs(saving, error) ||
             !tx_request_schedule(tx, SCHEDULE("pipeline_id = $2", DB_INT(saving->id)), error))
@@ -426,4 +433,26 @@ bool pipeline_save(Store *store, const PipelineSave *save, bool *ret_created, Pi
         if (ret_created)
                 *ret_created = saving.created;
         return true;
+}
+
+static bool set_parent_in(DbTx *tx, void *data, GError **error) {
+        const PipelineParent *parent = data;
+        int64_t changed;
+
+        if (!tx_lease_check(tx, parent->lease->build_id, parent->lease->epoch, error) ||
+            !tx_exec(tx,
+                     SQL("UPDATE pipelines SET parent_job_id = $2, parent_build_id = $3 WHERE id = "
+                         "$1 AND (parent_build_id IS NULL OR parent_build_id < $3)",
+                         DB_INT(parent->id), DB_INT_OR_NULL(parent->parent_job_id),
+                         DB_INT(parent->parent_build_id)),
+                     &changed, error))
+                return false;
+        if (changed > 0)
+                return true;
+        g_set_error(error, ERROR, ERROR_DENIED, "pipeline set by a newer build");
+        return false;
+}
+
+bool pipeline_set_parent(Store *store, const PipelineParent *parent, GError **error) {
+        return db_write(store->db, set_parent_in, (void *) parent, error);
 }

@@ -27,8 +27,6 @@ AT_ONCE = 4
 
 # What a case needs that this driver or the server does not have, by area/slug or area/*.
 UNSUPPORTED = {
-    "across/set-pipeline": "set_pipeline is not supported yet",
-    "set_pipeline/*": "set_pipeline is not supported yet",
     "logs/*": "builds of fly execute",
     "checks/periodic": "an in-memory check build has no id to follow",
 }

@@ -47,18 +47,64 @@ static void a_save_from_another_version_is_refused(House *house) {
                               .config = config,
                               .check_version = true,
                               .from_version = pipeline->version + 1 };
-        FAILS(pipeline_save(house->store, &spec, NULL, NULL, &error), ERROR_STALE);
+        FAILS(pipeline_save(house->store, &spec, NULL, NULL, &error), ERROR_BUSY);
         spec.from_version--;
         OK(pipeline_save(house->store, &spec, &created, NULL, &error));
         g_assert_false(created);
-        spec = (PipelineSave){ .team_id = house->team_id,
-                               .name = "p",
-                               .config = config,
-                               .parent_job_id = 1,
-                               .parent_build_id = 10 };
-        OK(pipeline_save(house->store, &spec, NULL, NULL, &error));
-        spec.parent_build_id = 9;
-        FAILS(pipeline_save(house->store, &spec, NULL, NULL, &error), ERROR_STALE);
+}
+
+/* What "existing" is before each save: set by build 10 at its version. */
+static void a_save_is_refused_when_another_build_was_there(House *house) {
+        static const struct {
+                int64_t build;
+                bool stale; /* from another version */
+                ErrorCode code;
+                const char *message; /* NULL: it is saved */
+        } cases[] = {
+                { 11, false, 0, NULL },
+                { 11, true, ERROR_BUSY, "comparison with existing config failed during save" },
+                { 10, false, ERROR_BUSY, "comparison with existing config failed during save" },
+                { 9, false, ERROR_DENIED, "pipeline set by a newer build" },
+                { 9, true, ERROR_DENIED, "pipeline set by a newer build" },
+                { 0, false, 0, NULL },
+                { 0, true, ERROR_DENIED, "pipeline set by a newer build" },
+        };
+        g_autoptr(Value) config = json("{'jobs':[]}");
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(Pipeline) existing = NULL;
+                g_autoptr(GError) why = NULL;
+                g_autofree char *name = g_strdup_printf("p%zu", i);
+                PipelineSave spec = { .team_id = house->team_id,
+                                      .name = name,
+                                      .config = config,
+                                      .parent_job_id = 1,
+                                      .parent_build_id = 10 };
+                OK(pipeline_save(house->store, &spec, NULL, &existing, &error));
+                spec.parent_build_id = cases[i].build;
+                spec.check_version = true;
+                spec.from_version = existing->version + cases[i].stale;
+                g_assert_cmpint(pipeline_save(house->store, &spec, NULL, NULL, &why), ==,
+                                !cases[i].message);
+                g_assert_cmpstr(why ? why->message : NULL, ==, cases[i].message);
+                if (why)
+                        g_assert_error(why, ERROR, (int) cases[i].code);
+        }
+}
+
+static void a_build_makes_a_pipeline_its_own_once(House *house) {
+        BuildLease lease;
+        house_save(house, two_jobs);
+        int64_t build = started_build(house, "unit", &lease);
+        g_autoptr(Pipeline) pipeline = save(house, "child", NULL, "{'jobs':[]}");
+        PipelineParent parent = { pipeline->id, job_id(house, "unit"), build, &lease };
+        OK(pipeline_set_parent(house->store, &parent, &error));
+        g_autoptr(Pipeline) after = OK(pipeline_get(house->store, pipeline->id, &error));
+        g_assert_cmpint(after->parent_build_id, ==, build);
+        g_assert_cmpint(after->version, ==, pipeline->version);
+        FAILS_SAYING(pipeline_set_parent(house->store, &parent, &error),
+                     "pipeline set by a newer build");
+        lease.epoch--;
+        FAILS(pipeline_set_parent(house->store, &parent, &error), ERROR_STALE);
 }
 
 static void a_renamed_job_keeps_its_builds(House *house) {
@@ -286,6 +332,8 @@ static void with_a_key_configs_plans_and_auth_are_sealed(House *house) {
 static void add(void) {
         house_add("/store/pipelines/config", a_config_comes_back_as_it_was_saved);
         house_add("/store/pipelines/version", a_save_from_another_version_is_refused);
+        house_add("/pipelines/save/builds", a_save_is_refused_when_another_build_was_there);
+        house_add("/pipelines/parent", a_build_makes_a_pipeline_its_own_once);
         house_add("/store/pipelines/rename-job", a_renamed_job_keeps_its_builds);
         house_add("/store/pipelines/come-back", a_job_that_comes_back_goes_on_counting);
         house_add("/store/pipelines/order", pipelines_are_listed_in_their_order);
