@@ -264,7 +264,7 @@ static bool is_repeatable(const HttpCall *call) {
         for (size_t i = 0; i < G_N_ELEMENTS(methods); i++)
                 if (strcmp(call->method, methods[i]) == 0)
                         return !call->source;
-        return false;
+        return call->repeatable && !call->source;
 }
 
 static void set_method(Transfer *transfer) {

@@ -45,6 +45,7 @@ typedef struct {
         HttpHead head;         /* may be NULL */
         void *data;            /* for source, sink and head */
         size_t reply_max;      /* of a collected body; 0: 16 MiB; ERROR_LIMIT beyond */
+        bool repeatable; /* a POST that may reach the server twice: kept connections will do */
 } HttpCall;
 
 struct HttpReply {

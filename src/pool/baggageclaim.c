@@ -44,7 +44,8 @@ bool baggageclaim_ensure(const WorkerCall *call, const VolumeRequest *request, c
                                                   .api = WORKER_BAGGAGECLAIM,
                                                   .method = "POST",
                                                   .path = "/volumes",
-                                                  .body = body },
+                                                  .body = body,
+                                                  .repeatable = true },
                                 call->cancel, &answer, &local)) {
                 if (!volume_response_from_value(answer, &volume, error))
                         return false;

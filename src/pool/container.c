@@ -157,16 +157,27 @@ static bool destroy(PoolContainer *container, Cancel *cancel, GError **error) {
         return false;
 }
 
+static char *rootfs_of(const Fitting *fitting, const Root *root) {
+        const Mount *mount = root->below ? fit_mount(fitting, "/") : NULL;
+
+        return mount ? g_strconcat("raw://", mount->source, root->below, NULL)
+                     : g_strdup(root->rootfs);
+}
+
+/* volumes: those to make along with it; NULL: they are there. */
 static bool post_container(PoolContainer *container, const Fitting *fitting, const Root *root,
-                           Cancel *cancel, GError **error) {
+                           const Value *volumes, GError **error) {
         g_auto(GardenContainerSpec) spec = { 0 };
         WorkerRequest request = garden(container, "POST", "/containers");
         g_autoptr(Value) answer = NULL;
         g_autoptr(GError) local = NULL;
+        Cancel *cancel = fitting->cancel;
 
+        request.repeatable = true;
         garden_container_spec_init(&spec);
         spec.handle = g_strdup(container->row->handle);
-        spec.rootfs = g_strdup(root->rootfs);
+        spec.rootfs = rootfs_of(fitting, root);
+        spec.volumes = volumes ? value_copy(volumes) : NULL;
         spec.privileged = fitting->privileged;
         spec.outgoing = !fitting->need->hermetic;
         spec.cpu_shares = (uint64_t) fitting->need->cpu_shares;
@@ -191,6 +202,49 @@ static bool post_container(PoolContainer *container, const Fitting *fitting, con
         return false;
 }
 
+/* The volumes and the container: in one request where the worker serves that. */
+static bool make_all(PoolContainer *container, Fitting *fitting, const Root *root, GError **error) {
+        g_autoptr(GPtrArray) rows = NULL;
+        g_autoptr(Value) volumes = NULL;
+        g_autoptr(GError) local = NULL;
+        guint before = fitting->mounts->len;
+
+        if (!fit_rows(fitting, &rows, error))
+                return false;
+        fault_here("volume-row");
+        if (worker_serves(fitting->pool, container->worker, GARDEN_EXTENSION_VOLUMES,
+                          fitting->cancel)) {
+                fit_volumes_along(fitting, rows, &volumes);
+                if (post_container(container, fitting, root, volumes, &local))
+                        return true;
+                if (worker_serves(fitting->pool, container->worker, GARDEN_EXTENSION_VOLUMES,
+                                  fitting->cancel)) {
+                        g_propagate_error(error, g_steal_pointer(&local));
+                        return false;
+                }
+                /* An upstream worker took its place under the same name. */
+                g_ptr_array_set_size(fitting->mounts, (int) before);
+        }
+        return fit_volumes(fitting, rows, error) &&
+               post_container(container, fitting, root, NULL, error);
+}
+
+static void mark_created(void *data) {
+        PoolContainer *container = data;
+
+        if (container_set_created(container->pool->spec.store, container->row->id,
+                                  &container->mark_error))
+                fault_here("container-ready");
+}
+
+bool container_await_mark(PoolContainer *container, GError **error) {
+        thread_join(g_steal_pointer(&container->marking));
+        if (!container->mark_error)
+                return true;
+        g_propagate_error(error, g_steal_pointer(&container->mark_error));
+        return false;
+}
+
 static void free_mount(void *mount) {
         mount_free(mount);
 }
@@ -199,6 +253,7 @@ static bool make(PoolContainer *container, const ContainerNeed *need, const Pool
                  Cancel *cancel, GError **error) {
         Store *store = container->pool->spec.store;
         g_autoptr(Worker) worker = worker_find(store, container->worker, error);
+        g_autoptr(GPtrArray) planned = g_ptr_array_new_with_free_func(planned_free);
         g_auto(Root) root = { 0 };
 
         if (!worker)
@@ -212,14 +267,14 @@ static bool make(PoolContainer *container, const ContainerNeed *need, const Pool
                             .privileged = need->privileged,
                             .uid = -1,
                             .gid = -1,
+                            .planned = planned,
                             .mounts = container->mounts };
         if (!fit_root(&fitting, &root, error) || !fit_mounts(&fitting, error) ||
-            !post_container(container, &fitting, &root, cancel, error))
+            !make_all(container, &fitting, &root, error))
                 return false;
         fault_here("container-answered");
-        if (!container_set_created(store, container->row->id, error))
-                return false;
-        fault_here("container-ready");
+        /* Beside the start of its process: a row left in creating is found on the worker and set right. */
+        container->marking = thread_start("mark", mark_created, container);
         container->user = g_strdup(root.user);
         container->user_known = true;
         container->created = true;
@@ -435,6 +490,7 @@ PoolContainer *pool_container_find(Pool *pool, const char *handle, Cancel *cance
 void pool_container_free(PoolContainer *container) {
         if (!container)
                 return;
+        container_await_mark(container, NULL);
         if (container->task)
                 worker_give_task(container->pool->spec.store, container->worker, NULL);
         container_free(container->row);

@@ -33,72 +33,41 @@ static WorkerCall call_of(const Fitting *fitting) {
         return (WorkerCall){ fitting->pool, fitting->worker->name, fitting->cancel };
 }
 
-static VolumeSpec spec_of(const Fitting *fitting, const char *path) {
-        const ContainerOwner *owner = &fitting->need->owner;
+/* ---- shared by containers ---- */
 
-        return (VolumeSpec){ .worker = fitting->worker->name,
-                             .team_id = owner->team_id,
-                             .owner = { .container_id = fitting->row->id, .path = path } };
-}
-
-/* ---- making one ---- */
-
-/* The row is there; now the worker has to have it. One at a time for each volume. */
-static bool make(const Fitting *fitting, const Volume *row, const VolumeRequest *request,
-                 char **ret_path, GError **error) {
+/* It must be there, or whoever clones or mounts it fails without saying why. */
+static bool check_there(const Fitting *fitting, const Volume *row, char **ret_path,
+                        GError **error) {
         const WorkerCall call = call_of(fitting);
 
-        if (row->state == VOLUME_CREATED) {
-                if (baggageclaim_path(&call, row->handle, ret_path, error))
-                        return true;
-                g_prefix_error(error, "volume '%s' disappeared from worker '%s': ", row->handle,
-                               fitting->worker->name);
-                return false;
-        }
+        if (baggageclaim_path(&call, row->handle, ret_path, error))
+                return true;
+        g_prefix_error(error, "volume '%s' disappeared from worker '%s': ", row->handle,
+                       fitting->worker->name);
+        return false;
+}
+
+static bool make_shared(const Fitting *fitting, const Volume *row, const VolumeRequest *request,
+                        char **ret_path, GError **error) {
+        const WorkerCall call = call_of(fitting);
+
+        if (row->state == VOLUME_CREATED)
+                return !ret_path || check_there(fitting, row, ret_path, error);
+        g_autofree char *path = NULL;
         fault_here("volume-row");
-        if (!baggageclaim_ensure(&call, request, ret_path, error)) {
+        if (!baggageclaim_ensure(&call, request, &path, error)) {
                 if (!cancel_fired(fitting->cancel))
                         volume_set_failed(fitting->pool->spec.store, row->id, NULL);
                 return false;
         }
         fault_here("volume-answered");
-        /* A container's own are created with it, in one commit. */
-        return row->container_id || volume_set_created(fitting->pool->spec.store, row->id, error);
+        if (ret_path)
+                *ret_path = g_steal_pointer(&path);
+        return volume_set_created(fitting->pool->spec.store, row->id, error);
 }
 
-/* A volume of the container's own, mounted at path: empty, or a clone of parent. */
-static Mount *add_mount(Fitting *fitting, const char *path, const Volume *parent, GError **error) {
-        VolumeSpec spec = spec_of(fitting, path);
-        g_autofree char *source = NULL;
-
-        spec.parent_id = parent ? parent->id : 0;
-        g_autoptr(Volume)
-                row = volume_find_or_create(fitting->pool->spec.store, &spec, NULL, error);
-        if (!row)
-                return NULL;
-        const VolumeRequest request = {
-                .handle = row->handle,
-                .strategy = { .kind = parent ? VOLUME_STRATEGY_COW : VOLUME_STRATEGY_EMPTY,
-                              .volume = parent ? parent->handle : NULL },
-                .privileged = fitting->privileged,
-                .has_uid = true,
-                .has_gid = true,
-                .uid = fitting->uid,
-                .gid = fitting->gid,
-        };
-        if (!make(fitting, row, &request, &source, error))
-                return NULL;
-        Mount *mount = g_new0(Mount, 1);
-        mount->path = g_strdup(path);
-        mount->source = g_steal_pointer(&source);
-        mount->handle = g_strdup(row->handle);
-        mount->volume_id = row->id;
-        mount->parent_id = spec.parent_id;
-        g_ptr_array_add(fitting->mounts, mount);
-        return mount;
-}
-
-/* One for all containers of the worker: a base type's files, its certificates. */
+/* One for all containers of the worker: a base type's files, its certificates. ret_path NULL: whoever clones it finds
+ * out whether it is still there. */
 static Volume *import_shared(const Fitting *fitting, const VolumeOwner *owner, const char *path,
                              bool follow, char **ret_path, GError **error) {
         const VolumeSpec spec = { .worker = fitting->worker->name, .owner = *owner };
@@ -117,7 +86,7 @@ static Volume *import_shared(const Fitting *fitting, const VolumeOwner *owner, c
                                       .path = (char *) path,
                                       .follow_symlinks = follow },
                 };
-                made = make(fitting, row, &request, ret_path, error);
+                made = make_shared(fitting, row, &request, ret_path, error);
         }
         key_lock_release(key);
         return made ? g_steal_pointer(&row) : NULL;
@@ -149,7 +118,7 @@ static bool copy_volume(const Fitting *fitting, Artifact *artifact, const char *
 
 static Volume *stream_here(Fitting *fitting, Artifact *artifact, const char *path, GError **error) {
         g_autofree char *unmounted = g_strconcat(NOT_MOUNTED, path, NULL);
-        const VolumeSpec spec = spec_of(fitting, unmounted);
+        const VolumeSpec spec = fit_spec(fitting, unmounted);
         Store *store = fitting->pool->spec.store;
         g_autofree char *source = NULL;
         const char *name = strrchr(path, '/');
@@ -203,18 +172,25 @@ Volume *fit_artifact(Fitting *fitting, Artifact *artifact, const char *path, GEr
 static bool read_image_metadata(Fitting *fitting, Root *root, GError **error) {
         Artifact *image = fitting->need->image;
         const WorkerCall call = { fitting->pool, artifact_worker(image), fitting->cancel };
+        bool constant = artifact_resource_cache(image) != 0;
         g_autoptr(GError) local = NULL;
-        size_t length;
-        g_autofree char *text = baggageclaim_file(&call, artifact_volume(image), "metadata.json",
-                                                  METADATA_MAX, &length, &local);
+        g_autofree char *text = constant ? known_metadata(fitting->pool->known,
+                                                          artifact_volume(image))
+                                         : NULL;
 
+        if (!text) {
+                text = baggageclaim_file(&call, artifact_volume(image), "metadata.json",
+                                         METADATA_MAX, NULL, &local);
+                if (text && constant)
+                        known_keep_metadata(fitting->pool->known, artifact_volume(image), text);
+        }
         if (!text) {
                 g_set_error(error, ERROR, local->code,
                             "stream image metadata file: %s. Is the image in rootfs format?",
                             error_is(local, ERROR_NOT_FOUND) ? "file not found" : local->message);
                 return false;
         }
-        g_autoptr(Value) metadata = json_parse(text, length, NULL, &local);
+        g_autoptr(Value) metadata = json_parse(text, strlen(text), NULL, &local);
         if (!metadata) {
                 g_set_error(error, ERROR, ERROR_INVALID,
                             "load image metadata: malformed image metadata: %s", local->message);
@@ -268,12 +244,8 @@ static bool root_from_artifact(Fitting *fitting, Root *root, GError **error) {
         g_autoptr(Volume) parent = fit_artifact(fitting, fitting->need->image, "/", error);
         if (!parent)
                 return false;
-        const Mount *mount = add_mount(fitting, "/", parent, error);
-        if (!mount) {
-                g_prefix_error(error, "create COW volume: ");
-                return false;
-        }
-        root->rootfs = g_strconcat("raw://", mount->source, "/rootfs", NULL);
+        fit_plan(fitting, "/", g_steal_pointer(&parent));
+        root->below = "/rootfs";
         if (!read_image_metadata(fitting, root, error))
                 return false;
         find_owner(fitting, root->user);
@@ -283,7 +255,6 @@ static bool root_from_artifact(Fitting *fitting, Root *root, GError **error) {
 static bool root_from_type(Fitting *fitting, Root *root, GError **error) {
         const WorkerResourceType *type = worker_resource_type(fitting->worker,
                                                               fitting->need->base_type);
-        g_autofree char *path = NULL;
 
         if (!type) {
                 g_set_error(error, ERROR, ERROR_NOT_FOUND, "unsupported resource type");
@@ -291,15 +262,11 @@ static bool root_from_type(Fitting *fitting, Root *root, GError **error) {
         }
         fitting->privileged = fitting->privileged || type->privileged;
         const VolumeOwner owner = { .base_resource_type = type->type };
-        g_autoptr(Volume) parent = import_shared(fitting, &owner, type->image, false, &path, error);
+        Volume *parent = import_shared(fitting, &owner, type->image, false, NULL, error);
         if (!parent)
                 return false;
-        const Mount *mount = add_mount(fitting, "/", parent, error);
-        if (!mount) {
-                g_prefix_error(error, "create COW volume: ");
-                return false;
-        }
-        root->rootfs = g_strconcat("raw://", mount->source, NULL);
+        fit_plan(fitting, "/", parent);
+        root->below = "";
         return true;
 }
 
@@ -310,7 +277,7 @@ bool fit_root(Fitting *fitting, Root *ret, GError **error) {
                     ? !root_from_artifact(fitting, &root, error)
                     : fitting->need->base_type && !root_from_type(fitting, &root, error))
                 return false;
-        if (!root.rootfs)
+        if (!root.below)
                 root.rootfs = g_strdup(fitting->need->rootfs_uri ? fitting->need->rootfs_uri : "");
         *ret = root;
         root = (Root){ 0 };
@@ -319,22 +286,13 @@ bool fit_root(Fitting *fitting, Root *ret, GError **error) {
 
 /* ---- mounts ---- */
 
-static const Mount *find_mount(const Fitting *fitting, const char *path) {
-        for (size_t i = 0; i < fitting->mounts->len; i++) {
-                const Mount *mount = g_ptr_array_index(fitting->mounts, i);
-                if (g_str_equal(mount->path, path))
-                        return mount;
-        }
-        return NULL;
-}
-
 static bool fit_inputs(Fitting *fitting, GError **error) {
         for (size_t i = 0; i < fitting->need->input_count; i++) {
                 const ContainerInput *input = &fitting->need->inputs[i];
-                g_autoptr(Volume)
-                        parent = fit_artifact(fitting, input->artifact, input->path, error);
-                if (!parent || !add_mount(fitting, input->path, parent, error))
+                Volume *parent = fit_artifact(fitting, input->artifact, input->path, error);
+                if (!parent)
                         return false;
+                fit_plan(fitting, input->path, parent);
         }
         return true;
 }
@@ -353,7 +311,8 @@ static bool fit_cache(Fitting *fitting, const char *path, GError **error) {
                 g_propagate_error(error, g_steal_pointer(&local));
                 return false;
         }
-        return add_mount(fitting, path, parent, error) != NULL;
+        fit_plan(fitting, path, g_steal_pointer(&parent));
+        return true;
 }
 
 static bool fit_certificates(Fitting *fitting, GError **error) {
@@ -383,7 +342,7 @@ static void fit_downloads(Fitting *fitting) {
         g_autofree char *source = NULL;
 
         if (!need->downloads_config_id || !type || !g_path_is_absolute(type->cache) ||
-            find_mount(fitting, type->cache))
+            fit_is_planned(fitting, type->cache))
                 return;
         const VolumeSpec spec = { .worker = fitting->worker->name,
                                   .owner = { .downloads_config_id = need->downloads_config_id } };
@@ -395,7 +354,7 @@ static void fit_downloads(Fitting *fitting) {
         const VolumeRequest request = { .handle = row ? row->handle : NULL,
                                         .strategy = { .kind = VOLUME_STRATEGY_EMPTY },
                                         .privileged = fitting->privileged };
-        bool made = row && make(fitting, row, &request, &source, NULL);
+        bool made = row && make_shared(fitting, row, &request, &source, NULL);
         key_lock_release(key);
         if (!made)
                 return;
@@ -410,19 +369,18 @@ static void fit_downloads(Fitting *fitting) {
 bool fit_mounts(Fitting *fitting, GError **error) {
         const ContainerNeed *need = fitting->need;
 
-        if (!add_mount(fitting, "/scratch", NULL, error) || !fit_inputs(fitting, error))
+        fit_plan(fitting, "/scratch", NULL);
+        if (!fit_inputs(fitting, error))
                 return false;
         for (size_t i = 0; need->outputs && need->outputs[i]; i++)
-                if (!find_mount(fitting, need->outputs[i]) &&
-                    !add_mount(fitting, need->outputs[i], NULL, error))
-                        return false;
+                if (!fit_is_planned(fitting, need->outputs[i]))
+                        fit_plan(fitting, need->outputs[i], NULL);
         for (size_t i = 0; need->caches && need->caches[i]; i++)
-                if (!find_mount(fitting, need->caches[i]) &&
+                if (!fit_is_planned(fitting, need->caches[i]) &&
                     !fit_cache(fitting, need->caches[i], error))
                         return false;
-        if (need->working_directory && !find_mount(fitting, need->working_directory) &&
-            !add_mount(fitting, need->working_directory, NULL, error))
-                return false;
+        if (need->working_directory && !fit_is_planned(fitting, need->working_directory))
+                fit_plan(fitting, need->working_directory, NULL);
         fit_downloads(fitting);
         return !need->certificates || !fitting->worker->certs_path ||
                !*fitting->worker->certs_path || fit_certificates(fitting, error);

@@ -183,7 +183,7 @@ bool pool_process_run(PoolContainer *container, const ProcessNeed *need, Cancel 
         run.stream.data = need->data;
         run.stream.offsets[STREAM_OUTPUT] = need->output_from;
         run.stream.offsets[STREAM_ERRORS] = need->error_from;
-        if (!begin(&run, error) || !follow(&run, error))
+        if (!begin(&run, error) || !container_await_mark(container, error) || !follow(&run, error))
                 return false;
         process_stream_disconnect(&run.stream);
         if (run.stream.failure) {
@@ -192,7 +192,8 @@ bool pool_process_run(PoolContainer *container, const ProcessNeed *need, Cancel 
                 return false;
         }
         *ret_status = (int) run.stream.status;
-        if (need->id)
+        if (need->id && !worker_serves(container->pool, container->worker,
+                                       GARDEN_EXTENSION_EXIT_STATUS, cancel))
                 tell_exit_status(&run);
         return true;
 }

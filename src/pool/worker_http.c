@@ -27,6 +27,7 @@ Pool *pool_new(const PoolSpec *spec) {
         if (pool->spec.request_timeout == 0)
                 pool->spec.request_timeout = REQUEST_TIMEOUT;
         pool->client = http_client_new(&(HttpClientSpec){ .no_proxy = true });
+        pool->known = known_new();
         return pool;
 }
 
@@ -34,6 +35,7 @@ void pool_free(Pool *pool) {
         if (!pool)
                 return;
         http_client_free(pool->client);
+        known_free(pool->known);
         g_free(pool);
 }
 
@@ -131,7 +133,14 @@ static void fill_call(const WorkerRequest *request, const char *url, const char 
                            .source = request->source,
                            .sink = request->sink,
                            .head = request->head,
-                           .data = request->data };
+                           .data = request->data,
+                           .repeatable = request->repeatable };
+}
+
+static void learn(const WorkerRequest *request, const HttpReply *reply) {
+        if (request->api == WORKER_GARDEN)
+                known_learn(request->pool->known, request->worker,
+                            http_reply_header(reply, GARDEN_EXTENSIONS_HEADER));
 }
 
 static bool request_once(const WorkerRequest *request, Cancel *cancel, HttpReply *ret,
@@ -147,7 +156,10 @@ static bool request_once(const WorkerRequest *request, Cancel *cancel, HttpReply
         if (request->body)
                 text = json_write(request->body, JSON_COMPACT, &length);
         fill_call(request, url, text, length, headers, &call);
-        return http_call(request->pool->client, &call, cancel, ret, error);
+        if (!http_call(request->pool->client, &call, cancel, ret, error))
+                return false;
+        learn(request, ret);
+        return true;
 }
 
 bool worker_request(const WorkerRequest *request, Cancel *cancel, HttpReply *ret, GError **error) {
@@ -197,6 +209,21 @@ bool worker_request_json(const WorkerRequest *request, Cancel *cancel, Value **r
         return true;
 }
 
+bool worker_serves(Pool *pool, const char *worker, const char *extension, Cancel *cancel) {
+        const WorkerRequest ping = { .pool = pool,
+                                     .worker = worker,
+                                     .api = WORKER_GARDEN,
+                                     .method = "GET",
+                                     .path = "/ping" };
+        g_auto(HttpReply) reply = { 0 };
+        bool serves = false;
+
+        if (!known_serves(pool->known, worker, extension, &serves) &&
+            request_once(&ping, cancel, &reply, NULL))
+                known_serves(pool->known, worker, extension, &serves);
+        return serves;
+}
+
 bool worker_take_over(const WorkerRequest *request, Cancel *cancel, HttpReply *ret_reply,
                       int *ret_fd, GString *ret_rest, GError **error) {
         g_autofree char *url = locate(request, error);
@@ -213,6 +240,7 @@ bool worker_take_over(const WorkerRequest *request, Cancel *cancel, HttpReply *r
         if (!http_take_over(request->pool->client, &call, cancel, ret_reply, ret_fd, &rest,
                             &rest_length, error))
                 return false;
+        learn(request, ret_reply);
         g_string_append_len(ret_rest, rest ? rest : "", (gssize) rest_length);
         return true;
 }

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "http/client.h"
+#include "pool/known.h"
 #include "pool/pool.h"
 
 struct Pool {
         PoolSpec spec;
         PlacementStrategy strategies[8];
         HttpClient *client;
+        Known *known;
 };
 
 typedef enum { WORKER_GARDEN, WORKER_BAGGAGECLAIM } WorkerApi;
@@ -24,6 +26,7 @@ typedef struct {
         HttpSink sink;
         HttpHead head;
         void *data;
+        bool repeatable; /* a POST that names what it makes: the worker may see it twice */
 } WorkerRequest;
 
 /*
@@ -33,6 +36,8 @@ typedef struct {
 bool worker_request(const WorkerRequest *request, Cancel *cancel, HttpReply *ret, GError **error);
 /* The same with a JSON answer. *ret (may be NULL) is new. */
 bool worker_request_json(const WorkerRequest *request, Cancel *cancel, Value **ret, GError **error);
+/* Whether the worker serves the extension of that name; asks it when nothing was heard of it yet, and takes no answer for no. */
+bool worker_serves(Pool *pool, const char *worker, const char *extension, Cancel *cancel);
 /* Once, and the raw connection behind the answer's header. *ret_reply may be cleared by the caller at once. */
 bool worker_take_over(const WorkerRequest *request, Cancel *cancel, HttpReply *ret_reply,
                       int *ret_fd, GString *ret_rest, GError **error);

@@ -203,6 +203,40 @@ Volume *volume_find_or_create(Store *store, const VolumeSpec *spec, bool *ret_ne
         return make_volume(store, spec, true, ret_new, error);
 }
 
+typedef struct {
+        Make *makes;
+        size_t count;
+} MakeAll;
+
+static bool make_all_in(DbTx *tx, void *data, GError **error) {
+        MakeAll *all = data;
+        for (size_t i = 0; i < all->count; i++)
+                if (!make_in(tx, &all->makes[i], error))
+                        return false;
+        return true;
+}
+
+GPtrArray *volume_find_or_create_all(Store *store, const VolumeSpec *specs, size_t count,
+                                     GError **error) {
+        g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func((GDestroyNotify) volume_free);
+        g_autofree Make *makes = g_new0(Make, count);
+        MakeAll all = { makes, count };
+
+        for (size_t i = 0; i < count; i++) {
+                char *handle = crypto_uuid();
+                g_ptr_array_add(handles, handle);
+                makes[i] = (Make){
+                        .store = store, .spec = &specs[i], .handle = handle, .find = true
+                };
+        }
+        bool made = count == 0 || db_write(store->db, make_all_in, &all, error);
+        for (size_t i = 0; i < count; i++)
+                if (makes[i].found)
+                        g_ptr_array_add(found, makes[i].found);
+        return made ? g_steal_pointer(&found) : NULL;
+}
+
 /* ---- states ---- */
 
 static bool transition(Store *store, int64_t id, const char *sql, GError **error) {

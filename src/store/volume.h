@@ -50,6 +50,9 @@ Volume *volume_create(Store *store, const VolumeSpec *spec, GError **error);
 /* The one of a container's mount, base type, task cache, config's downloads or certs, created or creating: made when it
  * is not there, in one transaction. *ret_new: this call made it. */
 Volume *volume_find_or_create(Store *store, const VolumeSpec *spec, bool *ret_new, GError **error);
+/* All of these in one transaction, in their order: the volumes of a container. Items: Volume. */
+GPtrArray *volume_find_or_create_all(Store *store, const VolumeSpec *specs, size_t count,
+                                     GError **error);
 /* creating → created; again is fine. ERROR_NOT_FOUND "volume disappeared from db". */
 bool volume_set_created(Store *store, int64_t id, GError **error);
 bool volume_set_failed(Store *store, int64_t id, GError **error);

@@ -232,6 +232,8 @@ Value *garden_container_spec_value(const GardenContainerSpec *spec) {
         value_map_set(map, "limits", limits_value(spec));
         if (spec->outgoing)
                 value_map_set(map, "netout_rules", outgoing_value());
+        if (value_length(spec->volumes) > 0)
+                value_map_set(map, "weir_volumes", value_ref(spec->volumes));
         return map;
 }
 
@@ -291,6 +293,12 @@ bool garden_container_spec_parse(const Value *value, GardenContainerSpec *ret, G
             !parse_limits(get(value, "limits"), &spec, error))
                 return false;
         spec.outgoing = value_length(get(value, "netout_rules")) > 0;
+        const Value *volumes = get(value, "weir_volumes");
+        if (volumes && !value_is(volumes, VALUE_LIST)) {
+                g_set_error(error, ERROR, ERROR_INVALID, "weir_volumes is not a list");
+                return false;
+        }
+        spec.volumes = volumes ? value_ref(volumes) : NULL;
         *ret = spec;
         spec = (GardenContainerSpec){ 0 };
         return true;
@@ -303,6 +311,7 @@ void garden_container_spec_clear(GardenContainerSpec *spec) {
         g_clear_pointer(&spec->mounts, g_array_unref);
         g_clear_pointer(&spec->env, g_ptr_array_unref);
         value_free(spec->properties);
+        value_free(spec->volumes);
         *spec = (GardenContainerSpec){ 0 };
 }
 

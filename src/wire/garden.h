@@ -57,7 +57,8 @@ typedef struct {
         uint64_t cpu_shares; /* limit_in_shares, or weight where that is given; 0: none */
         uint64_t memory_bytes;
         uint64_t pids;
-        bool outgoing; /* netout_rules present and not empty; false: hermetic */
+        bool outgoing;  /* netout_rules present and not empty; false: hermetic */
+        Value *volumes; /* extension "volumes": list of requests; NULL: none */
 } GardenContainerSpec;
 
 /* A zeroed spec with its lists made: fill it, then garden_container_spec_value(). */
@@ -152,8 +153,18 @@ void garden_append_window(GString *text, const char *process_id, GardenWindow wi
  * "sessions": what a person at a terminal needs of a control connection. "bytes" (base64) may stand in
  * for "data", so that any byte arrives; "signal" is obeyed, goes to the process's whole group, and 2 is
  * to hang up; messages are read after the end of stdin too.
+ *
+ * "volumes": POST /containers may carry bodies of POST /volumes as "weir_volumes"; they are made in order
+ * before the container, and one that is there already is taken as it is. "volume:H" in place of an absolute
+ * path, in rootfs and src_path, is where the volume H is, and "volume:H/rest" something in it.
+ *
+ * "exit-status": the end of a process is kept by the worker for who attaches later; the web node need not
+ * tell it by the property concourse:exit-status.
  */
 #define GARDEN_EXTENSIONS_HEADER "X-Weir-Extensions"
-#define GARDEN_EXTENSIONS "offsets, sessions"
+#define GARDEN_EXTENSIONS "offsets, sessions, volumes, exit-status"
 #define GARDEN_EXTENSION_SESSIONS "sessions"
+#define GARDEN_EXTENSION_VOLUMES "volumes"
+#define GARDEN_EXTENSION_EXIT_STATUS "exit-status"
+#define GARDEN_VOLUME_PREFIX "volume:"
 #define GARDEN_OFFSET_HEADER "X-Weir-Offset"

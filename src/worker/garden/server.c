@@ -324,6 +324,8 @@ static bool route_matches(const Route *route, Call *call) {
 }
 
 static void serve(HttpRequest *request, void *data) {
+        if (http_header(request, GARDEN_EXTENSIONS_HEADER))
+                http_header_set(request, GARDEN_EXTENSIONS_HEADER, GARDEN_EXTENSIONS);
         Call call = { .server = data, .request = request };
         g_autoptr(GString) allowed = g_string_new(NULL);
         for (size_t i = 0; i < G_N_ELEMENTS(routes); i++) {

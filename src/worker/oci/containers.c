@@ -190,24 +190,104 @@ static void forget(Containers *containers, Container *container) {
         g_hash_table_remove(containers->table, container->handle);
 }
 
-bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
-                       char **ret_handle, GError **error) {
-        g_autofree char *root = NULL;
-        if (!container_check(spec, &root, error)) {
-                g_prefix_error(error, "new container: ");
+/* ---- volumes that come along ---- */
+
+/* Returns new: where the volume is. One that an earlier try made is taken as it is. */
+static char *make_volume(Volumes *volumes, const Value *asked, Cancel *cancel, GError **error) {
+        g_auto(VolumeRequest) request = { 0 };
+        g_auto(VolumeResponse) response = { 0 };
+        g_autoptr(GError) failure = NULL;
+        if (!volume_request_from_value(asked, &request, error))
+                return NULL;
+        if (!volumes_create(volumes, &request, cancel, &response, &failure)) {
+                if (!error_is(failure, ERROR_EXISTS)) {
+                        g_propagate_error(error, g_steal_pointer(&failure));
+                        return NULL;
+                }
+                if (!volumes_get(volumes, request.handle, &response, error))
+                        return NULL;
+        }
+        return g_steal_pointer(&response.path);
+}
+
+static bool make_volumes(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
+                         GError **error) {
+        if (value_length(spec->volumes) > 0 && !containers->volumes) {
+                g_set_error(error, ERROR, ERROR_UNSUPPORTED, "this worker keeps no volumes");
                 return false;
         }
-        g_autoptr(Container) container = reserve(containers, spec->handle, error);
-        if (!container)
+        for (size_t i = 0; i < value_length(spec->volumes); i++) {
+                g_autofree char *path = make_volume(containers->volumes, value_at(spec->volumes, i),
+                                                    cancel, error);
+                if (!path)
+                        return false;
+        }
+        return true;
+}
+
+/* Replaces "volume:H/rest", after `scheme`, by where that is. */
+static bool resolve(Containers *containers, char **text, const char *scheme, GError **error) {
+        g_autofree char *prefix = g_strconcat(scheme, GARDEN_VOLUME_PREFIX, NULL);
+        g_auto(VolumeResponse) volume = { 0 };
+        if (!containers->volumes || !*text || !g_str_has_prefix(*text, prefix))
+                return true;
+        const char *name = *text + strlen(prefix);
+        size_t length = strcspn(name, "/");
+        g_autofree char *handle = g_strndup(name, length);
+        if (!volumes_get(containers->volumes, handle, &volume, error))
                 return false;
+        char *path = g_strconcat(scheme, volume.path, name + length, NULL);
+        g_free(*text);
+        *text = path;
+        return true;
+}
+
+static bool resolve_all(Containers *containers, GardenContainerSpec *spec, GError **error) {
+        if (!resolve(containers, &spec->rootfs, "raw://", error))
+                return false;
+        for (guint i = 0; i < spec->mounts->len; i++)
+                if (!resolve(containers, &g_array_index(spec->mounts, GardenMount, i).source, "",
+                             error))
+                        return false;
+        g_clear_pointer(&spec->volumes, value_free);
+        return true;
+}
+
+/* The container's own spec: what was asked, with its volumes made. */
+static bool take_spec(Containers *containers, Container *container, const GardenContainerSpec *spec,
+                      Cancel *cancel, GError **error) {
         g_autoptr(Value) copy = garden_container_spec_value(spec);
-        bool made = garden_container_spec_parse(copy, &container->spec, error);
+        g_autofree char *root = NULL;
         container->full = spec_is_full(&containers->host, spec->privileged);
         if (spec->properties) {
                 value_free(container->properties);
                 container->properties = value_copy(spec->properties);
         }
-        if (!made || !container_build(container, cancel, error)) {
+        if (garden_container_spec_parse(copy, &container->spec, error) &&
+            make_volumes(containers, spec, cancel, error) &&
+            resolve_all(containers, &container->spec, error) &&
+            container_check(&container->spec, &root, error))
+                return true;
+        g_prefix_error(error, "new container: ");
+        return false;
+}
+
+bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
+                       char **ret_handle, GError **error) {
+        if (!spec->handle || !*spec->handle || !helper_id_valid(spec->handle)) {
+                g_set_error(error, ERROR, ERROR_INVALID, "new container: %s",
+                            spec->handle && *spec->handle ? "invalid handle"
+                                                          : "handle must be specified");
+                return false;
+        }
+        g_autoptr(Container) container = reserve(containers, spec->handle, error);
+        if (!container)
+                return false;
+        if (!take_spec(containers, container, spec, cancel, error)) {
+                forget(containers, container);
+                return false;
+        }
+        if (!container_build(container, cancel, error)) {
                 g_autoptr(GError) failure = NULL;
                 if (!container_remove(container, &failure))
                         log_error("containers", "undo-failed", failure, "handle", spec->handle);

@@ -197,14 +197,6 @@ bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int l
 }
 
 bool runtime_delete(Runtime *runtime, const char *handle, GError **error) {
-        const char *argv[] = { runtime->program, "--root", runtime->state, "delete", handle, NULL };
-        ChildSpec spec = { .argv = argv, .input = -1, .output = -1, .error = -1 };
-        g_auto(ChildResult) result = { 0 };
-        if (!child_run(&spec, NULL, 0, OUTPUT_MAX, NULL, &result, error))
-                return false;
-        if (result.status == 0 || (result.error && strstr(result.error, "does not exist")))
-                return true;
-        g_strstrip(result.error);
-        g_set_error(error, ERROR, ERROR_IO, "OCI runtime: %s", result.error);
-        return false;
+        g_autofree char *directory = g_build_filename(runtime->state, handle, NULL);
+        return directory_remove(directory, error);
 }

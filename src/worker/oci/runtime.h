@@ -21,5 +21,6 @@ const char *runtime_version(const Runtime *runtime); /* first line of --version 
  * descriptor 3. The error is the runtime's own last message. */
 bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int listener,
                  Cancel *cancel, pid_t *ret_pid, GError **error);
-/* Removes what the runtime keeps of a container whose process 1 is dead. */
+/* Removes what the runtime keeps of a container whose process 1 is dead and whose control groups are gone: then that is a
+ * folder below its --root, and a process for it would be 7 ms of each container's life. */
 bool runtime_delete(Runtime *runtime, const char *handle, GError **error);

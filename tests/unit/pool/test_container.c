@@ -1,0 +1,172 @@
+/* How a container comes about, against a worker that only records what it is asked: a Weir worker or an upstream one. */
+#include "../store/house.h"
+
+#include "base/json.h"
+#include "base/thread.h"
+#include "http/server.h"
+#include "pool/pool.h"
+#include "wire/garden.h"
+
+typedef struct {
+        HttpServer *http;
+        Mutex lock;
+        GString *calls;         /* "METHOD path\n" each */
+        Value *container;       /* the last body of POST /containers */
+        const char *extensions; /* NULL: upstream */
+} Stranger;
+
+static void answer_container(Stranger *stranger, HttpRequest *request, Value *body) {
+        const char *root = value_get_string(body, "rootfs", "");
+        value_free(stranger->container);
+        stranger->container = value_ref(body);
+        if (!stranger->extensions && g_str_has_prefix(root, "raw://" GARDEN_VOLUME_PREFIX)) {
+                http_answer_text(request, 500,
+                                 "{\"Message\":\"directory must be an absolute path\"}");
+                return;
+        }
+        http_answer_text(request, 200, "{\"Handle\":\"h\"}");
+}
+
+static void serve(HttpRequest *request, void *data) {
+        Stranger *stranger = data;
+        g_autoptr(GError) error = NULL;
+        size_t length;
+        g_autofree char *text = http_body(request, 0, &length, &error);
+        g_autoptr(Value) body = length > 0 ? json_parse(text, length, NULL, &error) : NULL;
+        g_assert_no_error(error);
+
+        MUTEX_SCOPE(&stranger->lock);
+        g_string_append_printf(stranger->calls, "%s %s\n", http_method(request),
+                               http_path(request));
+        if (stranger->extensions)
+                http_header_set(request, GARDEN_EXTENSIONS_HEADER, stranger->extensions);
+        if (g_str_equal(http_path(request), "/containers"))
+                answer_container(stranger, request, body);
+        else if (g_str_equal(http_path(request), "/volumes")) {
+                g_autofree char *answer = g_strdup_printf("{\"handle\":\"%s\",\"path\":\"/v/%s\"}",
+                                                          value_get_string(body, "handle", ""),
+                                                          value_get_string(body, "handle", ""));
+                http_answer_text(request, 201, answer);
+        } else
+                http_answer_text(request, 200, "{}");
+}
+
+static void stranger_open(Stranger *stranger, House *house, const char *extensions) {
+        const HttpServerSpec spec = {
+                .address = "127.0.0.1", .handler = serve, .data = stranger, .name = "stranger"
+        };
+        mutex_init(&stranger->lock);
+        stranger->calls = g_string_new(NULL);
+        stranger->extensions = extensions;
+        stranger->http = OK(http_server_start(&spec, &error));
+        unsigned port = http_server_port(stranger->http);
+        g_autofree char *text = g_strdup_printf(
+                "{'name':'w','addr':'127.0.0.1:%u','baggageclaim_url':'http://127.0.0.1:%u',"
+                "'platform':'linux','version':'3.0','tags':[],'start_time':5,"
+                "'resource_types':[{'type':'git','image':'/g','version':'1'}]}",
+                port, port);
+        g_autoptr(Value) payload = json(text);
+        WorkerRegistration registration = { .payload = payload, .ttl = DURATION_MINUTE };
+        OK(worker_register(house->store, &registration, NULL, &error));
+}
+
+static void stranger_close(Stranger *stranger) {
+        http_server_stop(stranger->http, DURATION_SECOND);
+        g_string_free(stranger->calls, true);
+        value_free(stranger->container);
+        mutex_destroy(&stranger->lock);
+}
+
+/* A step of a check without a row: it needs no build. Each plan_id is another container. */
+static PoolContainer *make(Pool *pool, const char *plan_id) {
+        const ContainerNeed need = {
+                .owner = { .kind = CONTAINER_OWNER_MEMORY_CHECK,
+                           .check_key = "k",
+                           .plan_id = plan_id },
+                .metadata = { .type = "get" },
+                .need = { .resource_type = "git" },
+                .base_type = "git",
+                .working_directory = "/tmp/build/get",
+        };
+        return OK(pool_container(pool, &need, NULL, NULL, &error));
+}
+
+static void forget_calls(Stranger *stranger) {
+        MUTEX_SCOPE(&stranger->lock);
+        g_string_truncate(stranger->calls, 0);
+}
+
+static void a_weir_worker_makes_the_volumes_with_the_container(House *house) {
+        Stranger stranger = { 0 };
+        stranger_open(&stranger, house, GARDEN_EXTENSIONS);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        /* The first brings the base type's files here, and what the worker can do. */
+        pool_container_free(make(pool, "1"));
+        forget_calls(&stranger);
+
+        g_autoptr(PoolContainer) container = make(pool, "2");
+        g_assert_cmpstr(stranger.calls->str, ==, "POST /containers\n");
+        const Value *volumes = value_get(stranger.container, "weir_volumes");
+        g_assert_cmpuint(value_length(volumes), ==, 3); /* root, scratch, working directory */
+        g_autofree char *root = g_strconcat(
+                "raw://volume:", value_get_string(value_at(volumes, 0), "handle", NULL), NULL);
+        g_assert_cmpstr(value_get_string(stranger.container, "rootfs", NULL), ==, root);
+        g_autoptr(Container) row = NULL;
+        g_autofree char *handle = g_strdup(pool_container_handle(container));
+        pool_container_free(g_steal_pointer(&container)); /* the row is marked by then */
+        row = OK(container_get(house->store, handle, &error));
+        g_assert_cmpint(row->state, ==, CONTAINER_CREATED);
+        g_autoptr(GPtrArray) rows = OK(volume_list_of_container(house->store, row->id, &error));
+        g_assert_cmpuint(rows->len, ==, 3);
+        for (guint i = 0; i < rows->len; i++)
+                g_assert_cmpint(((Volume *) rows->pdata[i])->state, ==, VOLUME_CREATED);
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
+static void an_upstream_worker_is_asked_for_each_volume(House *house) {
+        Stranger stranger = { 0 };
+        stranger_open(&stranger, house, NULL);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        pool_container_free(make(pool, "1"));
+        forget_calls(&stranger);
+
+        g_autoptr(PoolContainer) container = make(pool, "2");
+        g_assert_cmpstr(stranger.calls->str, ==,
+                        "POST /volumes\nPOST /volumes\nPOST /volumes\nPOST /containers\n");
+        g_assert_null(value_get(stranger.container, "weir_volumes"));
+        g_assert_true(
+                g_str_has_prefix(value_get_string(stranger.container, "rootfs", ""), "raw:///v/"));
+        pool_container_free(g_steal_pointer(&container));
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
+static void an_upstream_worker_may_take_a_weir_workers_place(House *house) {
+        Stranger stranger = { 0 };
+        stranger_open(&stranger, house, GARDEN_EXTENSIONS);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        pool_container_free(make(pool, "1"));
+        forget_calls(&stranger);
+        {
+                MUTEX_SCOPE(&stranger.lock);
+                stranger.extensions = NULL;
+        }
+
+        pool_container_free(make(pool, "2"));
+        g_assert_cmpstr(stranger.calls->str, ==,
+                        "POST /containers\n" /* refused: then as ever */
+                        "POST /volumes\nPOST /volumes\nPOST /volumes\nPOST /containers\n");
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
+static void add(void) {
+        house_add("/pool/container/weir", a_weir_worker_makes_the_volumes_with_the_container);
+        house_add("/pool/container/upstream", an_upstream_worker_is_asked_for_each_volume);
+        house_add("/pool/container/replaced", an_upstream_worker_may_take_a_weir_workers_place);
+}
+
+int main(int argc, char **argv) {
+        return house_main(argc, argv, add);
+}
