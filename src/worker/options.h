@@ -12,6 +12,7 @@ typedef struct {
         int64_t max_active_tasks;
         char *certs_dir, *resource_types;
         char *web_socket;
+        bool dismantle;
 
         char *bind_ip, *healthcheck_bind_ip, *baggageclaim_bind_ip;
         int64_t bind_port, healthcheck_bind_port, baggageclaim_bind_port;

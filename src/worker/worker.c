@@ -340,6 +340,19 @@ static void wait_for_end(Worker *worker, Cancel *cancel) {
         }
 }
 
+/* Ends what an earlier run left, and nothing new: the work directory is given up. */
+static bool dismantle(Worker *worker, GError **error) {
+        g_autoptr(GPtrArray) handles = containers_list(worker->containers, NULL);
+        for (guint i = 0; i < handles->len; i++)
+                if (!containers_destroy(worker->containers, handles->pdata[i], error)) {
+                        g_prefix_error(error,
+                                       "destroy container %s: ", (const char *) handles->pdata[i]);
+                        return false;
+                }
+        log_info("worker", "dismantled", "containers", LOG_INT(handles->len));
+        return true;
+}
+
 static void stop(Worker *worker) {
         Duration grace = worker->options->drain_timeout;
         beacon_stop(worker->beacon);
@@ -349,7 +362,7 @@ static void stop(Worker *worker) {
         containers_free(worker->containers);
         runtime_free(worker->runtime);
         if (worker->network)
-                network_close(worker->network, false);
+                network_close(worker->network, !network_in_use(worker->network));
         volumes_free(worker->volumes);
         helper_stop(worker->helper);
         value_free(worker->seccomp);
@@ -379,12 +392,14 @@ bool worker_run(const WorkerOptions *options, Cancel *cancel, GError **error) {
         raise_file_limit();
         bool started = read_settings(&worker, error) && leave_keyring(error) &&
                        lock_directory(&worker, error) && open_parts(&worker, error);
-        if (started) {
+        if (started && options->dismantle)
+                started = dismantle(&worker, error);
+        else if (started) {
                 say_found(&worker);
                 started = start_all(&worker, error);
+                if (started)
+                        wait_for_end(&worker, cancel);
         }
-        if (started)
-                wait_for_end(&worker, cancel);
         stop(&worker);
         return started;
 }

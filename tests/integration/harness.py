@@ -1,5 +1,6 @@
 """What the fixtures are made of: processes that say when they are ready, a Weir of its own, fly, git."""
 
+import atexit
 import contextlib
 import ipaddress
 import json
@@ -111,6 +112,12 @@ class Process:
             raise AssertionError(f"{self.argv[0]} did not end on SIGTERM:\n" + "\n".join(self.lines[-50:]))
 
 
+def dismantle(work):
+    """Containers outlive their worker, and their network with them: ends what is left of a worker's folder."""
+    if (work / "network").exists():
+        subprocess.run([BUILD / "src/cmd/weir-worker", "--work-dir", work, "--dismantle"], capture_output=True)
+
+
 class Weir:
     """A `weir quickstart` of its own: its folder, ports and network are nobody else's."""
 
@@ -126,6 +133,11 @@ class Weir:
         self.flags = list(flags)
         self.environment = {**os.environ, **(environment or {})}
         self.process = None
+        # Not in stop(): a test may start it again and expect to find its containers.
+        atexit.register(self.dismantle)
+
+    def dismantle(self):
+        dismantle(self.work / "worker")
 
     def arguments(self):
         return [

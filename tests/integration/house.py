@@ -149,11 +149,7 @@ class House:
                 raise AssertionError(f"{name}: {process.output[at:at + 6000]}")
 
     def remove_containers(self):
-        """Containers outlive their worker: ends what is left of ours."""
-        runtime = self.directory / "worker/runtime"
-        if runtime.exists():
-            for container in runtime.iterdir():
-                subprocess.run(["runc", "--root", runtime, "delete", "-f", container.name], capture_output=True)
+        harness.dismantle(self.directory / "worker")
 
     def census(self):
         """What exists because of this house, by kind."""

@@ -266,6 +266,11 @@ void network_close(Network *network, bool remove) {
         network_free(network);
 }
 
+bool network_in_use(const Network *network) {
+        g_autoptr(GPtrArray) holders = addresses_holders(network->addresses);
+        return holders->len > 0;
+}
+
 const char *network_bridge(const Network *network) {
         return network->bridge;
 }

@@ -30,6 +30,8 @@ Network *network_open(const NetworkSpec *spec, GError **error);
 /* remove: bridge, table and addresses go too; do so when no container is left. Else all stays for
  * the next start. Frees. */
 void network_close(Network *network, bool remove);
+/* Whether a container has an address, alive or dead: then bridge and rules must stay for the next run. */
+bool network_in_use(const Network *network);
 
 const char *network_bridge(const Network *network);
 const char *network_gateway(const Network *network); /* "10.80.0.1" */
