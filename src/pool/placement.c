@@ -9,12 +9,15 @@
 #define VERSION_MAJOR 3
 #define VERSION_MINOR 0
 
+/* While all workers are full; a worker that changes is an event. */
+#define LOOK_AGAIN (5 * DURATION_SECOND)
+
 /* A worker and what the strategies think of it. */
 typedef struct {
         const Worker *worker;
         const WorkerLoad *load; /* NULL: none known */
         uint32_t shuffle;
-        int64_t score[8]; /* by strategy: larger is better */
+        int64_t score[PLACEMENT_STRATEGIES_MAX]; /* by strategy: larger is better */
 } Candidate;
 
 /* ---- what a worker can do ---- */
@@ -111,8 +114,24 @@ static bool is_local(Pool *pool, const Worker *worker, Artifact *artifact) {
         return copy != NULL;
 }
 
+static bool has_task_cache(Pool *pool, const Worker *worker, const ContainerNeed *need,
+                           const char *path) {
+        Store *store = pool->spec.store;
+        int64_t id;
+
+        if (!need->metadata.job_id || !task_cache_find(store, need->metadata.job_id,
+                                                       need->metadata.step_name, path, &id, NULL))
+                return false;
+        g_autoptr(Volume) volume = volume_find_task_cache(store, id, worker->name, NULL);
+        return volume != NULL;
+}
+
 static int64_t local_volumes(Pool *pool, const Worker *worker, const ContainerNeed *need) {
         int64_t score = 0;
+
+        for (size_t i = 0; need->caches && need->caches[i]; i++)
+                if (has_task_cache(pool, worker, need, need->caches[i]))
+                        score++;
 
         if (need->image && is_local(pool, worker, need->image))
                 score++;
@@ -133,7 +152,7 @@ static int64_t score(Pool *pool, PlacementStrategy strategy, const Candidate *ca
         case PLACEMENT_FEWEST_BUILD_CONTAINERS:
                 return load ? -load->build_containers : 0;
         case PLACEMENT_LIMIT_ACTIVE_TASKS:
-                return -candidate->worker->active_tasks;
+                return need->need.task ? -candidate->worker->active_tasks : 0;
         case PLACEMENT_LIMIT_ACTIVE_CONTAINERS:
                 return !pool->spec.max_active_containers || !load ||
                        load->containers < pool->spec.max_active_containers;
@@ -148,9 +167,9 @@ static int64_t score(Pool *pool, PlacementStrategy strategy, const Candidate *ca
 
 static int better_first(const void *a, const void *b, void *data) {
         const Candidate *left = a, *right = b;
-        const Pool *pool = data;
+        const PlacementChain *chain = data;
 
-        for (size_t i = 0; i < pool->spec.strategy_count; i++)
+        for (size_t i = 0; i < chain->count; i++)
                 if (left->score[i] != right->score[i])
                         return left->score[i] > right->score[i] ? -1 : 1;
         return left->shuffle < right->shuffle ? -1 : left->shuffle > right->shuffle ? 1 : 0;
@@ -165,48 +184,61 @@ static const WorkerLoad *find_load(const GPtrArray *loads, const char *worker) {
         return NULL;
 }
 
-/* Takes what the strategies limit; a strategy that refuses gives back nothing, as only tasks take. */
-static bool approve(Pool *pool, const Candidate *candidate, const PlacementNeed *need,
-                    bool *ret_taken, bool *ret_task, GError **error) {
-        int64_t limit = candidate->worker->max_active_tasks ? candidate->worker->max_active_tasks
-                                                            : pool->spec.max_active_tasks;
+/* Without a limit of the server's a worker's own does not count either. */
+static int64_t task_limit(const Pool *pool, const Worker *worker) {
+        if (pool->spec.max_active_tasks == 0)
+                return 0;
+        return worker->max_active_tasks ? worker->max_active_tasks : pool->spec.max_active_tasks;
+}
 
+/* Takes what the strategies limit; a strategy that refuses gives back nothing, as only tasks take. */
+static bool approve(Pool *pool, const PlacementChain *chain, const Candidate *candidate,
+                    const PlacementNeed *need, bool *ret_taken, bool *ret_task, GError **error) {
         *ret_taken = true;
         *ret_task = false;
-        for (size_t i = 0; i < pool->spec.strategy_count; i++) {
-                PlacementStrategy strategy = pool->strategies[i];
-                if ((strategy == PLACEMENT_LIMIT_ACTIVE_CONTAINERS ||
-                     strategy == PLACEMENT_LIMIT_ACTIVE_VOLUMES) &&
+        for (size_t i = 0; i < chain->count; i++)
+                if ((chain->list[i] == PLACEMENT_LIMIT_ACTIVE_CONTAINERS ||
+                     chain->list[i] == PLACEMENT_LIMIT_ACTIVE_VOLUMES) &&
                     candidate->score[i] == 0)
                         *ret_taken = false;
-        }
-        for (size_t i = 0; *ret_taken && need->task && i < pool->spec.strategy_count; i++)
-                if (pool->strategies[i] == PLACEMENT_LIMIT_ACTIVE_TASKS) {
-                        if (!worker_take_task(pool->spec.store, candidate->worker->name, limit,
-                                              ret_taken, error))
+        for (size_t i = 0; *ret_taken && need->task && i < chain->count; i++)
+                if (chain->list[i] == PLACEMENT_LIMIT_ACTIVE_TASKS) {
+                        if (!worker_take_task(pool->spec.store, candidate->worker->name,
+                                              task_limit(pool, candidate->worker), ret_taken,
+                                              error))
                                 return false;
                         *ret_task = *ret_taken;
+                        break;
                 }
         return true;
 }
 
-static bool is_plain(const Pool *pool) {
-        return pool->spec.strategy_count == 1 && pool->strategies[0] == PLACEMENT_VOLUME_LOCALITY;
+static PlacementChain *chain_of(Pool *pool, const PlacementNeed *need) {
+        return &pool->chains[need->check      ? CHAIN_CHECK
+                             : need->no_input ? CHAIN_NO_INPUT
+                                              : CHAIN_INPUT];
+}
+
+/* Nothing but its order: with one worker there is nothing to weigh. */
+static bool is_plain(const PlacementChain *chain) {
+        return chain->count == 1 &&
+               (chain->list[0] == PLACEMENT_VOLUME_LOCALITY || chain->list[0] == PLACEMENT_RANDOM);
 }
 
 /* *ret NULL: all rejected. */
 static bool choose_once(Pool *pool, const ContainerNeed *need, char **ret, bool *ret_task,
                         GError **error) {
         g_autoptr(GPtrArray) workers = placement_candidates(pool, &need->need, error);
+        PlacementChain *chain = chain_of(pool, &need->need);
         g_autoptr(GPtrArray) loads = NULL;
 
         if (!workers)
                 return false;
-        if (workers->len == 1 && is_plain(pool)) { /* nothing to weigh */
+        if (workers->len == 1 && is_plain(chain)) {
                 *ret = g_strdup(((Worker *) g_ptr_array_index(workers, 0))->name);
                 return true;
         }
-        if (!is_plain(pool) && !(loads = worker_load_list(pool->spec.store, error)))
+        if (!is_plain(chain) && !(loads = worker_load_list(pool->spec.store, error)))
                 return false;
 
         g_autofree Candidate *candidates = g_new0(Candidate, workers->len);
@@ -214,15 +246,13 @@ static bool choose_once(Pool *pool, const ContainerNeed *need, char **ret, bool 
                 candidates[i].worker = g_ptr_array_index(workers, i);
                 candidates[i].load = find_load(loads, candidates[i].worker->name);
                 crypto_random(&candidates[i].shuffle, sizeof candidates[i].shuffle);
-                for (size_t s = 0; !need->need.check && s < pool->spec.strategy_count; s++)
-                        candidates[i].score[s] = score(pool, pool->strategies[s], &candidates[i],
-                                                       need);
+                for (size_t s = 0; s < chain->count; s++)
+                        candidates[i].score[s] = score(pool, chain->list[s], &candidates[i], need);
         }
-        g_qsort_with_data(candidates, (int) workers->len, sizeof *candidates, better_first, pool);
+        g_qsort_with_data(candidates, (int) workers->len, sizeof *candidates, better_first, chain);
         for (size_t i = 0; i < workers->len; i++) {
                 bool taken = true;
-                if (!need->need.check &&
-                    !approve(pool, &candidates[i], &need->need, &taken, ret_task, error))
+                if (!approve(pool, chain, &candidates[i], &need->need, &taken, ret_task, error))
                         return false;
                 if (taken) {
                         *ret = g_strdup(candidates[i].worker->name);
@@ -248,8 +278,8 @@ char *placement_choose(Pool *pool, const Placement *placement, Cancel *cancel, b
                 if (!told && placement->watch && placement->watch->waiting)
                         placement->watch->waiting(placement->watch->data);
                 told = true;
-                if (!subscription_wait(subscription, clock_monotonic() + 10 * DURATION_SECOND,
-                                       cancel, NULL, error))
+                if (!subscription_wait(subscription, clock_monotonic() + LOOK_AGAIN, cancel, NULL,
+                                       error))
                         return NULL;
         }
 }

@@ -21,11 +21,18 @@ typedef enum {
         PLACEMENT_LIMIT_ACTIVE_VOLUMES,
 } PlacementStrategy;
 
+/* At most PLACEMENT_STRATEGIES_MAX; the first is the primary order. Borrowed by pool_new() only. */
+#define PLACEMENT_STRATEGIES_MAX 8
+typedef struct {
+        const PlacementStrategy *list;
+        size_t count;
+} PlacementStrategies;
+
 typedef struct {
         Store *store;
-        const PlacementStrategy *
-                strategies; /* of tasks and puts; the first is the primary order; NULL: volume locality */
-        size_t strategy_count;
+        PlacementStrategies strategies; /* of tasks and puts; none: volume locality */
+        PlacementStrategies no_input;   /* of gets and of checks within a build; none: the former */
+        PlacementStrategies check;      /* of checks of resources; none: random */
         int64_t max_active_tasks, max_active_containers,
                 max_active_volumes; /* per worker; 0: no limit */
         Duration request_timeout;   /* of one Garden call; 0: 5 min */
@@ -43,8 +50,9 @@ typedef struct {
         const char *platform;      /* tasks; NULL: any */
         char *const *tags;         /* NULL-terminated; may be NULL */
         int64_t team_id;
-        bool task;  /* counts against active tasks */
-        bool check; /* a resource check: placed at random */
+        bool task;     /* counts against active tasks */
+        bool check;    /* a check of a resource */
+        bool no_input; /* a get, or a check within a build */
 } PlacementNeed;
 
 typedef struct {

@@ -12,18 +12,25 @@
 #define PAUSE_MAX (5 * DURATION_SECOND)
 #define REQUEST_TIMEOUT (5 * DURATION_MINUTE)
 
+static void chain_fill(PlacementChain *chain, const PlacementStrategies *strategies) {
+        g_assert(strategies->count <= G_N_ELEMENTS(chain->list));
+        chain->count = strategies->count;
+        for (size_t i = 0; i < strategies->count; i++)
+                chain->list[i] = strategies->list[i];
+}
+
 Pool *pool_new(const PoolSpec *spec) {
+        static const PlacementStrategy locality = PLACEMENT_VOLUME_LOCALITY,
+                                       random = PLACEMENT_RANDOM;
+        const PlacementStrategies standard = { &locality, 1 }, checks = { &random, 1 };
+        const PlacementStrategies *input = spec->strategies.count ? &spec->strategies : &standard;
         Pool *pool = g_new0(Pool, 1);
 
-        g_assert(spec->strategy_count <= G_N_ELEMENTS(pool->strategies));
         pool->spec = *spec;
-        for (size_t i = 0; i < spec->strategy_count; i++)
-                pool->strategies[i] = spec->strategies[i];
-        if (spec->strategy_count == 0) {
-                pool->strategies[0] = PLACEMENT_VOLUME_LOCALITY;
-                pool->spec.strategy_count = 1;
-        }
-        pool->spec.strategies = pool->strategies;
+        pool->spec.strategies = pool->spec.no_input = pool->spec.check = (PlacementStrategies){ 0 };
+        chain_fill(&pool->chains[CHAIN_INPUT], input);
+        chain_fill(&pool->chains[CHAIN_NO_INPUT], spec->no_input.count ? &spec->no_input : input);
+        chain_fill(&pool->chains[CHAIN_CHECK], spec->check.count ? &spec->check : &checks);
         if (pool->spec.request_timeout == 0)
                 pool->spec.request_timeout = REQUEST_TIMEOUT;
         pool->client = http_client_new(&(HttpClientSpec){ .no_proxy = true });

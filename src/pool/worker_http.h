@@ -5,9 +5,15 @@
 #include "pool/known.h"
 #include "pool/pool.h"
 
+enum { CHAIN_INPUT, CHAIN_NO_INPUT, CHAIN_CHECK, CHAINS };
+typedef struct {
+        PlacementStrategy list[PLACEMENT_STRATEGIES_MAX];
+        size_t count;
+} PlacementChain;
+
 struct Pool {
         PoolSpec spec;
-        PlacementStrategy strategies[8];
+        PlacementChain chains[CHAINS];
         HttpClient *client;
         Known *known;
 };

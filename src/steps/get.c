@@ -92,7 +92,8 @@ static bool prepare(Get *get, GError **error) {
 static PlacementNeed placement(const Get *get) {
         return (PlacementNeed){ .resource_type = get->image.base_type,
                                 .tags = get->plan->tags,
-                                .team_id = run_spec(get->call->run)->team_id };
+                                .team_id = run_spec(get->call->run)->team_id,
+                                .no_input = true };
 }
 
 /* ---- a worker has it ---- */

@@ -29,7 +29,7 @@ typedef struct {
 
         Duration get_timeout, put_timeout, task_timeout, garden_request_timeout;
         int64_t task_cpu_limit, task_memory_limit; /* shares; bytes */
-        GPtrArray *placement_strategies;
+        GPtrArray *placement_strategies, *no_input_strategies, *check_strategies;
         int64_t max_active_tasks, max_active_containers, max_active_volumes;
         bool disable_redact_secrets, global_resources;
 

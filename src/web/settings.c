@@ -95,9 +95,12 @@ static const char *const strategy_names[] = {
         [PLACEMENT_LIMIT_ACTIVE_VOLUMES] = "limit-active-volumes",
 };
 
-static bool strategy_parse(const char *text, PlacementStrategy *ret, GError **error) {
+/* locality: whether volume-locality makes sense. */
+static bool strategy_parse(const char *text, bool locality, PlacementStrategy *ret,
+                           GError **error) {
         for (size_t i = 0; i < G_N_ELEMENTS(strategy_names); i++)
-                if (g_str_equal(strategy_names[i], text)) {
+                if (g_str_equal(strategy_names[i], text) &&
+                    (locality || i != PLACEMENT_VOLUME_LOCALITY)) {
                         *ret = (PlacementStrategy) i;
                         return true;
                 }
@@ -105,18 +108,54 @@ static bool strategy_parse(const char *text, PlacementStrategy *ret, GError **er
         return false;
 }
 
-bool settings_strategies(const WebOptions *options, PlacementStrategy **ret, size_t *ret_count,
-                         GError **error) {
-        size_t count = options->placement_strategies->len;
-        g_autofree PlacementStrategy *strategies = count ? g_new0(PlacementStrategy, count) : NULL;
+static bool strategies_parse(const GPtrArray *texts, bool locality, PlacementStrategies *ret,
+                             GError **error) {
+        g_autofree PlacementStrategy *list = g_new0(PlacementStrategy, texts->len + 1);
 
-        for (size_t i = 0; i < count; i++)
-                if (!strategy_parse(g_ptr_array_index(options->placement_strategies, i),
-                                    &strategies[i], error))
+        if (texts->len > PLACEMENT_STRATEGIES_MAX) {
+                g_set_error(error, ERROR, ERROR_INVALID,
+                            "at most %d container placement strategies can be given",
+                            PLACEMENT_STRATEGIES_MAX);
+                return false;
+        }
+        for (size_t i = 0; i < texts->len; i++)
+                if (!strategy_parse(g_ptr_array_index(texts, i), locality, &list[i], error))
                         return false;
-        *ret = g_steal_pointer(&strategies);
-        *ret_count = count;
+        *ret = (PlacementStrategies){ g_steal_pointer(&list), texts->len };
         return true;
+}
+
+bool settings_placement(const WebOptions *options, PoolSpec *ret, GError **error) {
+        const struct {
+                const char *name;
+                int64_t value, *ret;
+        } limits[] = {
+                { "tasks", options->max_active_tasks, &ret->max_active_tasks },
+                { "containers", options->max_active_containers, &ret->max_active_containers },
+                { "volumes", options->max_active_volumes, &ret->max_active_volumes },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
+                if (limits[i].value < 0) {
+                        g_set_error(error, ERROR, ERROR_INVALID,
+                                    "max-active-%s-per-worker must be greater or equal than 0",
+                                    limits[i].name);
+                        return false;
+                }
+                *limits[i].ret = limits[i].value;
+        }
+        return strategies_parse(options->placement_strategies, true, &ret->strategies, error) &&
+               strategies_parse(options->no_input_strategies, false, &ret->no_input, error) &&
+               strategies_parse(options->check_strategies, false, &ret->check, error);
+}
+
+void settings_placement_clear(PoolSpec *pool) {
+        PlacementStrategies *all[] = { &pool->strategies, &pool->no_input, &pool->check };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+                g_free((PlacementStrategy *) all[i]->list);
+                *all[i] = (PlacementStrategies){ 0 };
+        }
 }
 
 /* ---- the rest ---- */

@@ -11,9 +11,9 @@ bool settings_check(const WebOptions *options, GError **error);
 /* libpq's connection string. Returns new. */
 char *settings_conninfo(const WebOptions *options);
 
-/* Which strategies place containers. *ret is new, NULL for the standard one. */
-bool settings_strategies(const WebOptions *options, PlacementStrategy **ret, size_t *ret_count,
-                         GError **error);
+/* How workers are chosen: the strategies and limits of *ret. Its lists are new, for settings_placement_clear(). */
+bool settings_placement(const WebOptions *options, PoolSpec *ret, GError **error);
+void settings_placement_clear(PoolSpec *pool);
 
 /* The file of --base-resource-type-defaults. *ret is new; NULL without the option. */
 bool settings_type_defaults(const WebOptions *options, Value **ret, GError **error);

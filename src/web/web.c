@@ -30,7 +30,6 @@ typedef struct {
         const WebOptions *options;
         char *work_directory, *external_url, *node;
         Value *main_team, *type_defaults;
-        PlacementStrategy *strategies;
         int listener;
         uint16_t port;
 
@@ -82,11 +81,10 @@ static bool prepare(Web *web, PoolSpec *pool, GError **error) {
         web->work_directory = g_canonicalize_filename(options->work_dir, NULL);
         web->main_team = settings_main_team(options, error);
         if (!web->main_team || !settings_check(options, error) ||
-            !settings_strategies(options, &web->strategies, &pool->strategy_count, error) ||
+            !settings_placement(options, pool, error) ||
             !settings_type_defaults(options, &web->type_defaults, error) ||
             !check_work_directory(web, error) || !take_port(web, error))
                 return false;
-        pool->strategies = web->strategies;
         web->external_url = make_external_url(web);
         web->node = g_strdup_printf("%s/%d", g_get_host_name(), (int) getpid());
         return true;
@@ -231,15 +229,16 @@ static bool serve(Web *web, GError **error) {
 }
 
 static bool start(Web *web, GError **error) {
-        PoolSpec pool = { .max_active_tasks = web->options->max_active_tasks,
-                          .max_active_containers = web->options->max_active_containers,
-                          .max_active_volumes = web->options->max_active_volumes,
-                          .request_timeout = web->options->garden_request_timeout };
+        PoolSpec pool = { .request_timeout = web->options->garden_request_timeout };
+        bool ready = prepare(web, &pool, error) && open_store(web, error) && open_auth(web, error);
 
-        if (!prepare(web, &pool, error) || !open_store(web, error) || !open_auth(web, error))
+        if (ready) {
+                pool.store = web->store;
+                web->pool = pool_new(&pool);
+        }
+        settings_placement_clear(&pool);
+        if (!ready)
                 return false;
-        pool.store = web->store;
-        web->pool = pool_new(&pool);
         set_step_settings(web);
         start_builds(web);
         MetricsSpec metrics = { .store = web->store,
@@ -275,7 +274,6 @@ static void stop(Web *web) {
         fd_close(web->listener);
         value_free(web->main_team);
         value_free(web->type_defaults);
-        g_free(web->strategies);
         g_free(web->work_directory);
         g_free(web->external_url);
         g_free(web->node);

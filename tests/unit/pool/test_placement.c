@@ -244,8 +244,7 @@ static const ContainerNeed a_get = { .need = { .resource_type = "git" } };
 
 static Pool *pool_limiting(House *house, PlacementStrategy strategy, int64_t limit) {
         return pool_new(&(PoolSpec){ .store = house->store,
-                                     .strategies = &strategy,
-                                     .strategy_count = 1,
+                                     .strategies = { &strategy, 1 },
                                      .max_active_tasks = limit,
                                      .max_active_containers = limit,
                                      .max_active_volumes = limit });
@@ -372,8 +371,57 @@ static void a_full_worker_is_passed_over(House *house) {
         bool task;
         g_autofree char *any = choose(unlimited, &a_get, &task);
         ContainerNeed check = a_get;
-        check.need.check = true; /* checks do not ask the strategies */
+        check.need.check = true; /* checks of resources go anywhere, unless told otherwise */
         g_autofree char *checked = choose(containers, &check, &task);
+}
+
+static void gets_and_checks_have_strategies_of_their_own(House *house) {
+        static const PlacementStrategy containers = PLACEMENT_LIMIT_ACTIVE_CONTAINERS,
+                                       volumes = PLACEMENT_LIMIT_ACTIVE_VOLUMES;
+        g_autoptr(Pool) pool = pool_new(&(PoolSpec){ .store = house->store,
+                                                     .no_input = { &containers, 1 },
+                                                     .check = { &volumes, 1 },
+                                                     .max_active_containers = 1,
+                                                     .max_active_volumes = 1 });
+        ContainerNeed get = a_get, check = a_get;
+        BuildLease lease;
+
+        get.need.no_input = check.need.check = true;
+        house_save(house, two_jobs);
+        started_build(house, "unit", &lease);
+        add_worker(house, "a", 0, "");
+        add_worker(house, "b", 0, "");
+        add_container(house, "a", &lease, "1");
+        add_volume(house, "b");
+        for (size_t i = 0; i < 8; i++) {
+                assert_chosen(pool, &get, "b", false);
+                assert_chosen(pool, &check, "a", false);
+        }
+}
+
+static void active_tasks_order_tasks_alone(House *house) {
+        g_autoptr(Pool) pool = pool_limiting(house, PLACEMENT_LIMIT_ACTIVE_TASKS, 9);
+        size_t on_a = 0;
+
+        add_worker(house, "a", 0, "");
+        bool taken;
+        OK(worker_take_task(house->store, "a", 0, &taken, &error));
+        add_worker(house, "b", 0, "");
+        for (size_t i = 0; i < 64; i++) { /* all on b once in 2^64 */
+                bool task;
+                g_autofree char *worker = choose(pool, &a_get, &task);
+                on_a += g_str_equal(worker, "a");
+        }
+        g_assert_cmpuint(on_a, >, 0);
+        assert_chosen(pool, &a_task, "b", true);
+}
+
+static void without_a_limit_a_workers_own_does_not_count(House *house) {
+        g_autoptr(Pool) pool = pool_limiting(house, PLACEMENT_LIMIT_ACTIVE_TASKS, 0);
+
+        add_worker(house, "a", 0, ",'max_active_tasks':1");
+        for (size_t i = 0; i < 3; i++)
+                assert_chosen(pool, &a_task, "a", true);
 }
 
 static void the_emptiest_worker_is_first(House *house) {
@@ -392,6 +440,27 @@ static void the_emptiest_worker_is_first(House *house) {
 }
 
 /* ---- locality ---- */
+
+static void a_task_goes_where_its_caches_are(House *house) {
+        g_autoptr(Pool) pool = pool_new(&(PoolSpec){ .store = house->store });
+        const char *const paths[] = { "/one", "/two", NULL };
+        int64_t cache_id;
+
+        house_save(house, two_jobs);
+        add_worker(house, "a", 0, "");
+        add_worker(house, "b", 0, "");
+        const ContainerNeed need = {
+                .caches = paths,
+                .metadata = { .job_id = job_id(house, "unit"), .step_name = "build" },
+        };
+        OK(task_cache_find_or_create(house->store, need.metadata.job_id, "build", "/two", &cache_id,
+                                     &error));
+        const VolumeSpec spec = { .worker = "b", .owner = { .task_cache_id = cache_id } };
+        g_autoptr(Volume) volume = OK(volume_create(house->store, &spec, &error));
+        OK(volume_set_created(house->store, volume->id, &error));
+        for (size_t i = 0; i < 8; i++) /* never by luck */
+                assert_chosen(pool, &need, "b", false);
+}
 
 static void a_step_goes_where_its_inputs_are(House *house) {
         g_autoptr(Artifact) on_a = artifact_new(&(ArtifactSpec){ "a", "v1", 0, false });
@@ -426,8 +495,8 @@ static void the_first_strategy_decides(House *house) {
         g_autoptr(Artifact) on_a = artifact_new(&(ArtifactSpec){ "a", "v1", 0, false });
         const ContainerInput inputs[] = { { on_a, "/1" } };
         const ContainerNeed local = { .inputs = inputs, .input_count = 1 };
-        g_autoptr(Pool) pool = pool_new(&(PoolSpec){
-                .store = house->store, .strategies = strategies, .strategy_count = 2 });
+        g_autoptr(Pool) pool = pool_new(
+                &(PoolSpec){ .store = house->store, .strategies = { strategies, 2 } });
         BuildLease lease;
 
         house_save(house, two_jobs);
@@ -452,6 +521,10 @@ static void add(void) {
         house_add("/placement/last-worker", a_wait_ends_when_the_last_worker_leaves);
         house_add("/placement/own-limit", a_workers_own_limit_counts);
         house_add("/placement/full", a_full_worker_is_passed_over);
+        house_add("/pool/placement/chains", gets_and_checks_have_strategies_of_their_own);
+        house_add("/pool/placement/tasks-alone", active_tasks_order_tasks_alone);
+        house_add("/pool/placement/unlimited", without_a_limit_a_workers_own_does_not_count);
+        house_add("/pool/placement/caches", a_task_goes_where_its_caches_are);
         house_add("/placement/fewest", the_emptiest_worker_is_first);
         house_add("/placement/locality", a_step_goes_where_its_inputs_are);
         house_add("/placement/order", the_first_strategy_decides);

@@ -49,21 +49,50 @@ static void connection_strings_quote_what_is_in_them(void) {
 
 static void strategies_are_read_in_order(void) {
         const char *words[] = { "--container-placement-strategy=random",
-                                "--container-placement-strategy=limit-active-tasks" };
-        const char *wrong[] = { "--container-placement-strategy=nope" };
-        WebOptions options = options_read(words, 2), bad = options_read(wrong, 1);
-        g_autofree PlacementStrategy *strategies = NULL;
+                                "--container-placement-strategy=limit-active-tasks",
+                                "--no-input-container-placement-strategy=limit-active-containers",
+                                "--max-active-containers-per-worker=7" };
+        WebOptions options = options_read(words, G_N_ELEMENTS(words));
         g_autoptr(GError) error = NULL;
-        size_t count = 0;
+        PoolSpec pool = { 0 };
 
-        g_assert_true(settings_strategies(&options, &strategies, &count, &error));
-        g_assert_cmpuint(count, ==, 2);
-        g_assert_cmpint(strategies[0], ==, PLACEMENT_RANDOM);
-        g_assert_cmpint(strategies[1], ==, PLACEMENT_LIMIT_ACTIVE_TASKS);
-        g_assert_false(settings_strategies(&bad, &strategies, &count, &error));
-        g_assert_error(error, ERROR, ERROR_INVALID);
+        g_assert_true(settings_placement(&options, &pool, &error));
+        g_assert_cmpuint(pool.strategies.count, ==, 2);
+        g_assert_cmpint(pool.strategies.list[0], ==, PLACEMENT_RANDOM);
+        g_assert_cmpint(pool.strategies.list[1], ==, PLACEMENT_LIMIT_ACTIVE_TASKS);
+        g_assert_cmpuint(pool.no_input.count, ==, 1);
+        g_assert_cmpint(pool.no_input.list[0], ==, PLACEMENT_LIMIT_ACTIVE_CONTAINERS);
+        g_assert_cmpuint(pool.check.count, ==, 0);
+        g_assert_cmpint(pool.max_active_containers, ==, 7);
+        settings_placement_clear(&pool);
         options_drop(&options);
-        options_drop(&bad);
+}
+
+static void impossible_placements_are_refused(void) {
+        static const struct {
+                const char *word, *message;
+        } cases[] = {
+                { "--container-placement-strategy=nope",
+                  "invalid container placement strategy 'nope'" },
+                { "--no-input-container-placement-strategy=volume-locality",
+                  "invalid container placement strategy 'volume-locality'" },
+                { "--check-container-placement-strategy=volume-locality",
+                  "invalid container placement strategy 'volume-locality'" },
+                { "--max-active-tasks-per-worker=-1",
+                  "max-active-tasks-per-worker must be greater or equal than 0" },
+                { "--max-active-volumes-per-worker=-1",
+                  "max-active-volumes-per-worker must be greater or equal than 0" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                WebOptions options = options_read(&cases[i].word, 1);
+                g_autoptr(GError) error = NULL;
+                PoolSpec pool = { 0 };
+                g_assert_false(settings_placement(&options, &pool, &error));
+                g_assert_cmpstr(error->message, ==, cases[i].message);
+                settings_placement_clear(&pool);
+                options_drop(&options);
+        }
 }
 
 static void a_main_team_needs_somebody(void) {
@@ -119,6 +148,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/web/settings/sqlite", no_postgres_flag_means_sqlite);
         g_test_add_func("/web/settings/conninfo", connection_strings_quote_what_is_in_them);
         g_test_add_func("/web/settings/strategies", strategies_are_read_in_order);
+        g_test_add_func("/web/settings/placement/refused", impossible_placements_are_refused);
         g_test_add_func("/web/settings/main-team", a_main_team_needs_somebody);
         g_test_add_func("/web/listen/taken", a_taken_port_is_told_as_go_tells_it);
         g_test_add_func("/web/listen/invalid", what_is_no_address_or_port_is_refused);
