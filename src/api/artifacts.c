@@ -29,12 +29,11 @@ void create_artifact(ApiCall *call) {
         const PlacementNeed need = { .platform = http_query(call->request, "platform"),
                                      .tags = tags->len > 1 ? (char *const *) tags->pdata : NULL,
                                      .team_id = call->team->id };
-        g_autoptr(Artifact) artifact = pool_artifact_upload(
-                call->api->spec.pool, &need, read_body, call->request, call_cancel(call), &error);
-        g_autoptr(WorkerArtifact)
-                row = artifact ? worker_artifact_create(call->store, artifact_volume(artifact), 0,
-                                                        "", &error)
-                               : NULL;
+        int64_t id;
+        bool filled = pool_artifact_upload(call->api->spec.pool, &need, read_body, call->request,
+                                           call_cancel(call), &id, &error);
+        g_autoptr(WorkerArtifact) row = filled ? worker_artifact_get(call->store, id, &error)
+                                               : NULL;
         if (row)
                 call_answer(call, 201, present_artifact(row));
         else

@@ -203,9 +203,10 @@ char *pool_artifact_file(Pool *pool, Artifact *artifact, const char *path, size_
 
 typedef ssize_t (*StreamSource)(void *ret, size_t length, void *data, GError **error);
 typedef bool (*StreamSink)(const void *bytes, size_t length, void *data, GError **error);
-/* fly execute: a new volume on any worker that fits, filled from a gzipped tar; and back (reference 06 §6.9). */
-Artifact *pool_artifact_upload(Pool *pool, const PlacementNeed *need, StreamSource source,
-                               void *data, Cancel *cancel, GError **error);
+/* fly execute: a new volume on any worker that fits, filled from a gzipped tar, *ret_id of its worker_artifact row; and back
+ * (reference 06 §6.9). */
+bool pool_artifact_upload(Pool *pool, const PlacementNeed *need, StreamSource source, void *data,
+                          Cancel *cancel, int64_t *ret_id, GError **error);
 bool pool_artifact_download(Pool *pool, Artifact *artifact, StreamSink sink, void *data,
                             Cancel *cancel, GError **error);
 

@@ -11,34 +11,46 @@ char *pool_artifact_file(Pool *pool, Artifact *artifact, const char *path, size_
         return baggageclaim_file(&call, artifact_volume(artifact), path, limit, ret_length, error);
 }
 
-Artifact *pool_artifact_upload(Pool *pool, const PlacementNeed *need, StreamSource source,
-                               void *data, Cancel *cancel, GError **error) {
-        g_autoptr(GPtrArray) workers = placement_candidates(pool, need, error);
-        g_autofree char *path = NULL;
-        uint32_t random;
-
-        if (!workers)
-                return NULL;
-        crypto_random(&random, sizeof random);
-        const Worker *worker = g_ptr_array_index(workers, random % workers->len);
-        const VolumeSpec spec = { .worker = worker->name, .team_id = need->team_id };
-        g_autoptr(Volume) row = volume_create(pool->spec.store, &spec, error);
-        if (!row)
-                return NULL;
-        const WorkerCall call = { pool, worker->name, cancel };
+/* Fills a volume that belongs to the artifact from the start. */
+static bool fill(const WorkerCall *call, const Volume *row, StreamSource source, void *data,
+                 GError **error) {
         const VolumeRequest request = { .handle = row->handle,
                                         .strategy = { .kind = VOLUME_STRATEGY_EMPTY } };
         const VolumeStream stream = { .handle = row->handle,
                                       .path = "/",
                                       .encoding = VOLUME_ENCODING_GZIP };
-        if (!baggageclaim_ensure(&call, &request, &path, error) ||
-            !volume_set_created(pool->spec.store, row->id, error))
-                return NULL;
-        if (!baggageclaim_stream_in(&call, &stream, source, data, error)) {
-                volume_set_destroying(pool->spec.store, row->id, NULL);
-                return NULL;
+        g_autofree char *path = NULL;
+
+        return baggageclaim_ensure(call, &request, &path, error) &&
+               volume_set_created(call->pool->spec.store, row->id, error) &&
+               baggageclaim_stream_in(call, &stream, source, data, error);
+}
+
+bool pool_artifact_upload(Pool *pool, const PlacementNeed *need, StreamSource source, void *data,
+                          Cancel *cancel, int64_t *ret_id, GError **error) {
+        g_autoptr(GPtrArray) workers = placement_candidates(pool, need, error);
+        Store *store = pool->spec.store;
+        uint32_t random;
+        int64_t id;
+
+        if (!workers)
+                return false;
+        crypto_random(&random, sizeof random);
+        const Worker *worker = g_ptr_array_index(workers, random % workers->len);
+        const WorkerCall call = { pool, worker->name, cancel };
+        if (!worker_artifact_reserve(store, &id, error))
+                return false;
+        const VolumeSpec spec = { .worker = worker->name,
+                                  .team_id = need->team_id,
+                                  .owner = { .artifact_id = id } };
+        g_autoptr(Volume) row = volume_create(store, &spec, error);
+        if (row && fill(&call, row, source, data, error)) {
+                *ret_id = id;
+                return true;
         }
-        return artifact_new(&(ArtifactSpec){ .worker = worker->name, .volume = row->handle });
+        worker_artifact_delete(store, id,
+                               NULL); /* its volume belongs to nothing then, and is swept */
+        return false;
 }
 
 bool pool_artifact_download(Pool *pool, Artifact *artifact, StreamSink sink, void *data,

@@ -25,21 +25,25 @@ typedef struct {
         int64_t id;
 } Create;
 
+static bool take_volume(DbTx *tx, const Create *create, GError **error) {
+        int64_t changed;
+        return tx_exec(tx,
+                       SQL("UPDATE volumes SET artifact_id = $2 WHERE handle = $1 AND state = "
+                           "'created'",
+                           DB_TEXT(create->handle), DB_INT(create->id)),
+                       &changed, error) &&
+               changed_or_not_found(changed, "volume", error);
+}
+
 static bool create_in(DbTx *tx, void *data, GError **error) {
         Create *create = data;
-        int64_t changed;
         return tx_insert(tx, &create->id,
                          SQL("INSERT INTO worker_artifacts (name, build_id, created) VALUES ($1, "
                              "$2, $3) RETURNING id",
                              DB_TEXT(text_or_empty(create->name)), DB_INT_OR_NULL(create->build_id),
                              DB_INT(create->now)),
                          error) &&
-               tx_exec(tx,
-                       SQL("UPDATE volumes SET artifact_id = $2 WHERE handle = $1 AND state = "
-                           "'created'",
-                           DB_TEXT(create->handle), DB_INT(create->id)),
-                       &changed, error) &&
-               changed_or_not_found(changed, "volume", error);
+               (!create->handle || take_volume(tx, create, error));
 }
 
 WorkerArtifact *worker_artifact_create(Store *store, const char *volume_handle, int64_t build_id,
@@ -48,6 +52,19 @@ WorkerArtifact *worker_artifact_create(Store *store, const char *volume_handle, 
         return db_write(store->db, create_in, &create, error)
                        ? worker_artifact_get(store, create.id, error)
                        : NULL;
+}
+
+bool worker_artifact_reserve(Store *store, int64_t *ret_id, GError **error) {
+        Create create = { .now = clock_now() };
+        if (!db_write(store->db, create_in, &create, error))
+                return false;
+        *ret_id = create.id;
+        return true;
+}
+
+bool worker_artifact_delete(Store *store, int64_t id, GError **error) {
+        return store_exec(store, SQL("DELETE FROM worker_artifacts WHERE id = $1", DB_INT(id)),
+                          NULL, error);
 }
 
 WorkerArtifact *worker_artifact_get(Store *store, int64_t id, GError **error) {

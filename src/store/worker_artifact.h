@@ -18,6 +18,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(WorkerArtifact, worker_artifact_free)
  * build under this name. Returns new. */
 WorkerArtifact *worker_artifact_create(Store *store, const char *volume_handle, int64_t build_id,
                                        const char *name, GError **error);
+/* One whose volume is still to come: it is made with owner.artifact_id, so that at no time it belongs to nothing and is
+ * swept while it is being filled. */
+bool worker_artifact_reserve(Store *store, int64_t *ret_id, GError **error);
+bool worker_artifact_delete(Store *store, int64_t id, GError **error);
 WorkerArtifact *worker_artifact_get(Store *store, int64_t id, GError **error);
 /* The created volume it is. Only the team's, or nobody's. ERROR_NOT_FOUND. Handles are new. */
 bool worker_artifact_volume(Store *store, int64_t id, int64_t team_id, char **ret_worker,

@@ -13,6 +13,7 @@ typedef struct {
         GString *calls;         /* "METHOD path\n" each */
         Value *container;       /* the last body of POST /containers */
         const char *extensions; /* NULL: upstream */
+        Store *sweeps;          /* not NULL: the janitor comes by at every request */
 } Stranger;
 
 static void answer_container(Stranger *stranger, HttpRequest *request, Value *body) {
@@ -27,14 +28,28 @@ static void answer_container(Stranger *stranger, HttpRequest *request, Value *bo
         http_answer_text(request, 200, "{\"Handle\":\"h\"}");
 }
 
+/* The janitor, and a worker's report from before what is being made was there. */
+static void sweep(Store *store) {
+        g_autoptr(GPtrArray) handles = g_ptr_array_new();
+        int64_t marked, deleted;
+        OK(volume_report(store, "w", handles, clock_now(), &error));
+        OK(volume_sweep(store, clock_now(), DURATION_MINUTE, &marked, &deleted, &error));
+        g_assert_cmpint(marked, ==, 0);
+        g_assert_cmpint(deleted, ==, 0);
+}
+
 static void serve(HttpRequest *request, void *data) {
         Stranger *stranger = data;
         g_autoptr(GError) error = NULL;
         size_t length;
         g_autofree char *text = http_body(request, 0, &length, &error);
-        g_autoptr(Value) body = length > 0 ? json_parse(text, length, NULL, &error) : NULL;
+        bool stream = strstr(http_path(request), "/stream-in") != NULL;
+        g_autoptr(Value) body = length > 0 && !stream ? json_parse(text, length, NULL, &error)
+                                                      : NULL;
         g_assert_no_error(error);
 
+        if (stranger->sweeps)
+                sweep(stranger->sweeps);
         MUTEX_SCOPE(&stranger->lock);
         g_string_append_printf(stranger->calls, "%s %s\n", http_method(request),
                                http_path(request));
@@ -161,7 +176,84 @@ static void an_upstream_worker_may_take_a_weir_workers_place(House *house) {
         stranger_close(&stranger);
 }
 
+/* ---- what the janitor must leave alone ---- */
+
+static void a_sweep_takes_nothing_that_is_being_made(House *house) {
+        static const char *const kinds[] = { GARDEN_EXTENSIONS, NULL };
+        for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+                Stranger stranger = { .sweeps = house->store };
+                stranger_open(&stranger, house, kinds[i]);
+                Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+                g_autofree char *plan_id = g_strdup_printf("%zu", i);
+                g_autoptr(PoolContainer) container = make(pool, plan_id);
+                g_autofree char *handle = g_strdup(pool_container_handle(container));
+                pool_container_free(g_steal_pointer(&container));
+                g_autoptr(Container) row = OK(container_get(house->store, handle, &error));
+                g_autoptr(GPtrArray)
+                        rows = OK(volume_list_of_container(house->store, row->id, &error));
+                g_assert_cmpuint(rows->len, ==, 3);
+                for (guint v = 0; v < rows->len; v++)
+                        g_assert_cmpint(((Volume *) rows->pdata[v])->state, ==, VOLUME_CREATED);
+                pool_free(pool);
+                stranger_close(&stranger);
+        }
+}
+
+typedef struct {
+        Store *store;
+        size_t left; /* pieces */
+} Upload;
+
+static ssize_t next_piece(void *ret, size_t length, void *data, GError **error) {
+        Upload *upload = data;
+        sweep(upload->store);
+        if (upload->left == 0)
+                return 0;
+        upload->left--;
+        *(char *) ret = 'x';
+        return 1;
+}
+
+static void a_sweep_leaves_an_upload_under_way_alone(House *house) {
+        Stranger stranger = { .sweeps = house->store };
+        Upload upload = { house->store, 3 };
+        const PlacementNeed need = { .team_id = house->team_id };
+        g_autofree char *worker = NULL, *handle = NULL;
+        int64_t id;
+        stranger_open(&stranger, house, NULL);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+
+        OK(pool_artifact_upload(pool, &need, next_piece, &upload, NULL, &id, &error));
+        sweep(house->store);
+        OK(worker_artifact_volume(house->store, id, house->team_id, &worker, &handle, &error));
+        g_assert_cmpstr(worker, ==, "w");
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
+static ssize_t broken_piece(void *ret, size_t length, void *data, GError **error) {
+        g_set_error(error, ERROR, ERROR_IO, "the client is gone");
+        return -1;
+}
+
+static void an_upload_that_broke_off_is_swept(House *house) {
+        Stranger stranger = { 0 };
+        const PlacementNeed need = { .team_id = house->team_id };
+        int64_t id, marked, deleted;
+        stranger_open(&stranger, house, NULL);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+
+        FAILS(pool_artifact_upload(pool, &need, broken_piece, NULL, NULL, &id, &error), ERROR_IO);
+        OK(volume_sweep(house->store, clock_now(), DURATION_MINUTE, &marked, &deleted, &error));
+        g_assert_cmpint(marked, ==, 1);
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
 static void add(void) {
+        house_add("/pool/container/swept", a_sweep_takes_nothing_that_is_being_made);
+        house_add("/pool/upload/swept", a_sweep_leaves_an_upload_under_way_alone);
+        house_add("/pool/upload/broken", an_upload_that_broke_off_is_swept);
         house_add("/pool/container/weir", a_weir_worker_makes_the_volumes_with_the_container);
         house_add("/pool/container/upstream", an_upstream_worker_is_asked_for_each_volume);
         house_add("/pool/container/replaced", an_upstream_worker_may_take_a_weir_workers_place);

@@ -220,6 +220,27 @@ static void half_made_volumes_go_once_nothing_wants_them(House *house) {
         g_assert_cmpint(swept->state, ==, VOLUME_DESTROYING);
 }
 
+/* The container's row goes while the worker makes its volume: that volume is destroyed all the same. */
+static void a_volume_made_after_its_row_went_is_destroyed(House *house) {
+        house_worker(house, "w");
+        VolumeSpec spec = { .worker = "w", .team_id = house->team_id };
+        g_autoptr(Volume) volume = OK(volume_create(house->store, &spec, &error));
+        g_autoptr(GPtrArray) handles = g_ptr_array_new();
+        int64_t marked, deleted;
+        OK(volume_sweep(house->store, clock_now(), 0, &marked, &deleted, &error));
+        OK(volume_report(house->store, "w", handles, clock_now(), &error)); /* not made yet */
+        FAILS(volume_get(house->store, volume->handle, &error), ERROR_NOT_FOUND);
+
+        g_ptr_array_add(handles, volume->handle); /* now it is */
+        OK(volume_report(house->store, "w", handles, clock_now(), &error));
+        g_autoptr(GPtrArray) unwanted = OK(volume_list_destroying(house->store, "w", &error));
+        g_assert_cmpuint(unwanted->len, ==, 1);
+        g_assert_cmpstr(unwanted->pdata[0], ==, volume->handle);
+        g_ptr_array_set_size(handles, 0);
+        OK(volume_report(house->store, "w", handles, clock_now(), &error));
+        FAILS(volume_get(house->store, volume->handle, &error), ERROR_NOT_FOUND);
+}
+
 static void volumes_belong_to_what_they_are_for(House *house) {
         house_worker(house, "w");
         VolumeSpec base = { .worker = "w", .owner = { .base_resource_type = "git" } };
@@ -441,6 +462,7 @@ static void add(void) {
         house_add("/store/workers/tasks", tasks_take_places_up_to_the_limit);
         house_add("/store/volumes/with-container", volumes_are_created_with_their_container);
         house_add("/store/volumes/half-made", half_made_volumes_go_once_nothing_wants_them);
+        house_add("/store/volumes/late", a_volume_made_after_its_row_went_is_destroyed);
         house_add("/store/workers/step", a_step_has_one_container_however_often_it_asks);
         house_add("/store/workers/session", checks_reuse_a_session_until_it_expires);
         house_add("/store/workers/report", a_report_finds_what_is_unknown_missing_and_gone);
