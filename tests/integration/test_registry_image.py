@@ -362,6 +362,15 @@ def test_a_registry_that_is_not_there_is_named_at_once():
     assert "checking origin 127.0.0.1:1/app failed: " in said and "Failed to connect to 127.0.0.1 port 1" in said
 
 
+def test_a_mirror_serves_what_docker_hub_would(server, tmp_path):
+    digest = server.push("library/mirrored", IMAGE, "1")
+    source = {"repository": "mirrored", "tag": "1", "registry_mirror": {"host": server.host}}
+    version = {"tag": "1", "digest": digest}
+    assert run("check", {"source": source}) == ([version], "")
+    run("in", {"source": source, "version": version}, tmp_path / "get")
+    assert (tmp_path / "get/rootfs/etc/name").exists() and (tmp_path / "get/repository").read_text() == "mirrored"
+
+
 class Flaky:
     """A proxy in front of a registry that fails as it is told: a status, or the connection cut after some bytes."""
 

@@ -257,7 +257,8 @@ static void reads_resource_types(void) {
         g_autoptr(GError) error = NULL;
         g_autofree char *directory = g_dir_make_tmp("weir-types-XXXXXX", NULL), *expect = NULL;
         put(directory, "time/resource_metadata.json",
-            "{\"type\":\"time\",\"version\":\"2\",\"unique_version_history\":true}");
+            "{\"type\":\"time\",\"version\":\"2\",\"unique_version_history\":true,"
+            "\"cache\":\"/var/cache/x\"}");
         put(directory, "time/rootfs.tgz", "");
         put(directory, "git/resource_metadata.json",
             "{\"type\":\"git\",\"version\":\"1.19.0\",\"privileged\":true,\"image\":\"other\"}");
@@ -269,7 +270,7 @@ static void reads_resource_types(void) {
                                  "rootfs.tgz\",\"version\":\"1.19.0\",\"privileged\":true,\"unique_"
                                  "version_history\":false},{\"type\":\"time\",\"image\":\"%s/time/"
                                  "rootfs.tgz\",\"version\":\"2\",\"privileged\":false,\"unique_"
-                                 "version_history\":true}]",
+                                 "version_history\":true,\"cache\":\"/var/cache/x\"}]",
                                  directory, directory);
         g_assert_cmpstr(text, ==, expect);
 
