@@ -5,8 +5,7 @@
 #include "checker/check_run.h"
 
 #define THREADS 32
-#define BUCKET_LEASE (30 * DURATION_SECOND)
-#define BUCKET_RENEW (10 * DURATION_SECOND)
+#define LEASE (30 * DURATION_SECOND)
 /* A resource that could not be asked at all (no worker, no config) is left alone this long, or until workers change. */
 #define RETRY (10 * DURATION_SECOND)
 
@@ -192,7 +191,7 @@ static bool is_due(Checker *checker, const Entry *entry, Duration now, Duration 
 
 /* Starts what is due. Returns when the next one will be, by clock_monotonic(). */
 static Duration start_due(Checker *checker) {
-        Duration now = clock_monotonic(), next = now + BUCKET_RENEW;
+        Duration now = clock_monotonic(), next = now + checker->spec.lease / 3;
         GHashTableIter iterator;
         void *value;
 
@@ -248,7 +247,7 @@ static void renew(Checker *checker) {
         g_autoptr(GError) error = NULL;
 
         if (lease_bucket_renew(checker->spec.settings->store, LEASE_CHECKS, checker->node,
-                               BUCKET_LEASE, &checker->buckets, &error))
+                               checker->spec.lease, &checker->buckets, &error))
                 return;
         checker->buckets = 0;
         log_error("checker", "renew-failed", error);
@@ -263,7 +262,7 @@ static void run_loop(void *data) {
                 g_autoptr(GArray) topics = NULL;
                 if (clock_monotonic() >= renewal) {
                         renew(checker);
-                        renewal = clock_monotonic() + BUCKET_RENEW;
+                        renewal = clock_monotonic() + checker->spec.lease / 3;
                         reload = true;
                 }
                 if (reload)
@@ -284,6 +283,8 @@ Checker *checker_new(const CheckerSpec *spec) {
         Checker *checker = g_new0(Checker, 1);
 
         checker->spec = *spec;
+        if (checker->spec.lease == 0)
+                checker->spec.lease = LEASE;
         checker->node = g_strdup(spec->node);
         mutex_init(&checker->mutex);
         checker->entries = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);

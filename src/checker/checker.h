@@ -11,6 +11,7 @@ typedef struct Checker Checker; /* any thread */
 typedef struct {
         const StepSettings *settings; /* borrowed */
         const char *node;             /* this web node's name in bucket leases */
+        Duration lease;               /* how long a silent node keeps its buckets; 0: 30 s */
         size_t threads;               /* checks at once; 0: 32 */
         double checks_per_second; /* 0: as reference 05 §2.1 (resources ÷ interval, at least 1); negative: unlimited */
 } CheckerSpec;

@@ -149,8 +149,8 @@ bool janitor_round(Janitor *janitor, GError **error) {
 static bool is_ours(Janitor *janitor) {
         uint64_t buckets = 0;
 
-        return lease_bucket_renew(janitor->spec.store, LEASE_JANITOR, janitor->spec.node, LEASE,
-                                  &buckets, NULL) &&
+        return lease_bucket_renew(janitor->spec.store, LEASE_JANITOR, janitor->spec.node,
+                                  janitor->spec.lease, &buckets, NULL) &&
                (buckets & 1);
 }
 
@@ -173,6 +173,7 @@ Janitor *janitor_new(const JanitorSpec *spec) {
 
         janitor->spec = *spec;
         janitor->spec.interval = or_else(spec->interval, 30 * DURATION_SECOND);
+        janitor->spec.lease = or_else(spec->lease, LEASE);
         janitor->spec.one_off_grace = or_else(spec->one_off_grace, 5 * DURATION_MINUTE);
         janitor->spec.failed_grace = or_else(spec->failed_grace, 120 * DURATION_HOUR);
         janitor->spec.missing_grace = or_else(spec->missing_grace, 5 * DURATION_MINUTE);

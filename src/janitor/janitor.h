@@ -9,6 +9,7 @@ typedef struct Janitor Janitor;
 typedef struct {
         Store *store;
         const char *node;  /* this web node's name in leases */
+        Duration lease;    /* how long a silent node is the one that cleans; 0: 60 s */
         Duration interval; /* 0: 30 s; it also runs when the store says that a build finished */
         Duration one_off_grace;          /* 0: 5 min */
         Duration failed_grace;           /* 0: 120 h */

@@ -158,6 +158,7 @@ bool mapping_update(Store *store, const SchedulingCase *problem, bool ensure_pen
                                                    .resolved = result.resolved,
                                                    .has_new_inputs = is_new,
                                                    .ensure_pending = ensure_pending && trigger,
-                                                   .has_next = result.has_next },
+                                                   .has_next = result.has_next,
+                                                   .number = problem->mapping_number },
                                   ret_created, error);
 }

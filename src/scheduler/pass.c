@@ -134,7 +134,7 @@ static Plan *make_plan(Pass *pass, const Build *build, GError **error) {
 
 static bool start(Pass *pass, const Build *build, GError **error) {
         g_autoptr(GError) why = NULL;
-        bool started;
+        BuildStartResult result;
 
         if (!load_config(pass, error))
                 return false;
@@ -146,9 +146,11 @@ static bool start(Pass *pass, const Build *build, GError **error) {
         g_autoptr(Value) private = plan_to_value(plan), public = plan_to_public(plan);
         if (!build_start(store_of(pass),
                          &(BuildStart){ .id = build->id, .plan = private, .public_plan = public },
-                         &started, error))
+                         &result, error))
                 return false;
-        if (!started)
+        if (result == BUILD_START_TAKEN)
+                return true;
+        if (result == BUILD_START_ABORTED)
                 return end_build(pass, build, BUILD_ABORTED, error);
         log_info("scheduler", "build-started", "build", LOG_INT(build->id), "job",
                  pass->problem->job->name, "name", build->name);
@@ -212,8 +214,18 @@ static bool start_pending(Pass *pass, bool *ret_again, GError **error) {
         return true;
 }
 
+/* Another node has done a pass since this one began (it was frozen, perhaps): the job's turn comes again. */
+static bool is_behind(GError **local, bool *ret_again, GError **error) {
+        *ret_again = true;
+        if (error_is(*local, ERROR_STALE))
+                return true;
+        g_propagate_error(error, g_steal_pointer(local));
+        return false;
+}
+
 bool pass_run(const SchedulerSpec *spec, int64_t job_id, bool *ret_again, GError **error) {
         g_auto(Pass) pass = { .spec = spec };
+        g_autoptr(GError) local = NULL;
         int64_t created = 0;
 
         *ret_again = false;
@@ -221,15 +233,15 @@ bool pass_run(const SchedulerSpec *spec, int64_t job_id, bool *ret_again, GError
         if (!pass.problem)
                 return false;
         Time requested = pass.problem->job->schedule_requested;
-        if (!is_paused(&pass) && !mapping_update(spec->store, pass.problem, true, &created, error))
-                return false;
+        if (!is_paused(&pass) && !mapping_update(spec->store, pass.problem, true, &created, &local))
+                return is_behind(&local, ret_again, error);
         if (created) { /* it is pending now: look again */
                 g_clear_pointer(&pass.problem, scheduling_case_free);
                 pass.problem = scheduling_load(spec->store, job_id, error);
                 if (!pass.problem)
                         return false;
         }
-        if (!start_pending(&pass, ret_again, error))
-                return false;
+        if (!start_pending(&pass, ret_again, &local))
+                return is_behind(&local, ret_again, error);
         return *ret_again || job_set_scheduled(spec->store, job_id, requested, error);
 }

@@ -6,8 +6,7 @@
 
 #define THREADS 4
 #define SAFETY (10 * DURATION_SECOND)
-#define BUCKET_LEASE (30 * DURATION_SECOND)
-#define BUCKET_RENEW (10 * DURATION_SECOND)
+#define LEASE (30 * DURATION_SECOND)
 
 struct Scheduler {
         SchedulerSpec spec;
@@ -86,7 +85,7 @@ static void renew(Scheduler *scheduler, uint64_t *buckets) {
         g_autoptr(GError) error = NULL;
 
         if (lease_bucket_renew(scheduler->spec.store, LEASE_SCHEDULING, scheduler->node,
-                               BUCKET_LEASE, buckets, &error))
+                               scheduler->spec.lease, buckets, &error))
                 return;
         *buckets = 0;
         log_error("scheduler", "renew-failed", error);
@@ -100,7 +99,7 @@ static void run_loop(void *data) {
         for (;;) {
                 if (clock_monotonic() >= renewal) {
                         renew(scheduler, &buckets);
-                        renewal = clock_monotonic() + BUCKET_RENEW;
+                        renewal = clock_monotonic() + scheduler->spec.lease / 3;
                 }
                 dispatch_due(scheduler, buckets);
                 Duration until = MIN(renewal, clock_monotonic() + scheduler->spec.safety);
@@ -117,6 +116,8 @@ Scheduler *scheduler_new(const SchedulerSpec *spec) {
         Scheduler *scheduler = g_new0(Scheduler, 1);
 
         scheduler->spec = *spec;
+        if (scheduler->spec.lease == 0)
+                scheduler->spec.lease = LEASE;
         scheduler->node = g_strdup(spec->node);
         if (scheduler->spec.safety == 0)
                 scheduler->spec.safety = SAFETY;

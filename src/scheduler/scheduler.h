@@ -12,6 +12,7 @@ typedef struct Scheduler Scheduler; /* any thread */
 typedef struct {
         Store *store;
         const char *node; /* this web node's name in bucket leases */
+        Duration lease;   /* how long a silent node keeps its buckets; 0: 30 s */
         size_t threads;   /* jobs at once; 0: 4 */
         Duration safety;  /* how often it looks without being told; 0: 10 s */
         const Value *base_type_defaults;

@@ -104,9 +104,13 @@ typedef struct {
         const Value *plan; /* private: sealed until the build has finished */
         const Value *public_plan;
 } BuildStart;
-/* pending → started and wakes the engine (NOTIFY_BUILD_STARTED). *ret_started false: it was aborted
- * or is not pending any more. The "started" event is appended by who takes the lease first. */
-bool build_start(Store *store, const BuildStart *start, bool *ret_started, GError **error);
+typedef enum {
+        BUILD_START_DONE,
+        BUILD_START_ABORTED, /* it was aborted before: end it */
+        BUILD_START_TAKEN,   /* it is not pending any more: another node was faster */
+} BuildStartResult;
+/* pending → started and wakes the engine (NOTIFY_BUILD_STARTED). The "started" event is appended by who takes the lease first. */
+bool build_start(Store *store, const BuildStart *start, BuildStartResult *ret, GError **error);
 
 /* ---- while it runs: fenced by the lease's epoch ---- */
 
@@ -126,7 +130,7 @@ bool build_save_output(Store *store, const BuildOutput *output, GError **error);
  * time, successful outputs, the job's pointers, scheduling requests of downstream jobs and of its
  * serial group, archives child pipelines (05 §5.4). Once it has a final state, calling again is
  * fine and changes nothing; when the log already holds a final event that one decides. epoch 0: of
- * a build that never started.
+ * a build that never started; ERROR_STALE when it has.
  */
 typedef struct {
         int64_t id, epoch;

@@ -163,21 +163,28 @@ typedef struct {
         const BuildStart *start;
         const char *plan, *nonce, *public_plan;
         Time now;
-        int64_t changed;
+        BuildStartResult result;
 } Start;
 
 static bool start_in(DbTx *tx, void *data, GError **error) {
         Start *start = data;
-        int64_t job_id;
+        int64_t job_id, changed, pending;
         if (!tx_exec(tx,
                      SQL("UPDATE builds SET status = 'started', started = $2, plan = $3, "
                          "plan_nonce = $4, public_plan = $5 WHERE id = $1 AND status = 'pending' "
                          "AND NOT aborted",
                          DB_INT(start->start->id), DB_INT(start->now), DB_TEXT(start->plan),
                          DB_TEXT(start->nonce), DB_TEXT(start->public_plan)),
-                     &start->changed, error))
+                     &changed, error) ||
+            !tx_int(tx, 0, &pending,
+                    SQL("SELECT count(*) FROM builds WHERE id = $1 AND status = 'pending'",
+                        DB_INT(start->start->id)),
+                    error))
                 return false;
-        if (start->changed == 0)
+        start->result = changed   ? BUILD_START_DONE
+                        : pending ? BUILD_START_ABORTED
+                                  : BUILD_START_TAKEN;
+        if (!changed)
                 return true;
         if (!tx_int(tx, 0, &job_id,
                     SQL("SELECT job_id FROM builds WHERE id = $1", DB_INT(start->start->id)),
@@ -189,7 +196,7 @@ static bool start_in(DbTx *tx, void *data, GError **error) {
         return true;
 }
 
-bool build_start(Store *store, const BuildStart *spec, bool *ret_started, GError **error) {
+bool build_start(Store *store, const BuildStart *spec, BuildStartResult *ret, GError **error) {
         g_autofree char *plan = NULL, *nonce = NULL;
         g_autofree char *public_plan = json_write(spec->public_plan, JSON_COMPACT, NULL);
         if (!seal_json(store, spec->plan, &plan, &nonce, error))
@@ -202,6 +209,6 @@ bool build_start(Store *store, const BuildStart *spec, bool *ret_started, GError
         if (!db_write(store->db, start_in, &start, error))
                 return false;
         fault_here("build-started");
-        *ret_started = start.changed != 0;
+        *ret = start.result;
         return true;
 }

@@ -194,6 +194,21 @@ static bool is_completed(Store *store, int64_t id, int64_t *ret, GError **error)
         return db_read(store->db, completed_in, ret, error);
 }
 
+/* From now on nobody starts it: an end in the log of a build that runs would be believed. */
+static bool claim_in(DbTx *tx, void *data, GError **error) {
+        const BuildFinish *finish = data;
+        int64_t changed;
+        if (!tx_exec(tx,
+                     SQL("UPDATE builds SET aborted = TRUE WHERE id = $1 AND status = 'pending'",
+                         DB_INT(finish->id)),
+                     &changed, error))
+                return false;
+        if (!changed)
+                g_set_error(error, ERROR, ERROR_STALE,
+                            "build %" G_GINT64_FORMAT " has been started", finish->id);
+        return changed;
+}
+
 bool build_finish(Store *store, const BuildFinish *finish, GError **error) {
         g_assert(finish->status >= BUILD_SUCCEEDED);
         int64_t completed;
@@ -201,6 +216,8 @@ bool build_finish(Store *store, const BuildFinish *finish, GError **error) {
                 return false;
         if (completed == 1)
                 return true;
+        if (finish->epoch == 0 && !db_write(store->db, claim_in, (void *) finish, error))
+                return false;
 
         /* First the log, on the disk: after a crash it decides (design §4). */
         BuildLease lease = { finish->id, finish->epoch };

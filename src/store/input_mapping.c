@@ -95,18 +95,32 @@ static bool ensure_pending(DbTx *tx, int64_t job_id, int64_t *ret_created, GErro
                (pending > 0 || tx_build_create(tx, job_id, false, NULL, ret_created, error));
 }
 
+/* A node that was frozen in the middle of a pass must not bring back what it knew then. */
+static bool is_newest(DbTx *tx, const InputMapping *mapping, GError **error) {
+        int64_t number;
+        if (!tx_int(tx, -1, &number,
+                    SQL("SELECT mapping_number FROM jobs WHERE id = $1", DB_INT(mapping->job_id)),
+                    error))
+                return false;
+        if (number != mapping->number)
+                g_set_error(error, ERROR, ERROR_STALE,
+                            "the inputs of job %" G_GINT64_FORMAT " were resolved again meanwhile",
+                            mapping->job_id);
+        return number == mapping->number;
+}
+
 static bool save_in(DbTx *tx, void *data, GError **error) {
         Save *save = data;
         const InputMapping *mapping = save->mapping;
         save->created = 0;
-        if (!clear_mapping(tx, mapping->job_id, error))
+        if (!is_newest(tx, mapping, error) || !clear_mapping(tx, mapping->job_id, error))
                 return false;
         for (size_t i = 0; i < mapping->input_count; i++)
                 if (!insert_input(tx, mapping->job_id, &mapping->inputs[i], error))
                         return false;
         return tx_exec(tx,
-                       SQL("UPDATE jobs SET inputs_determined = $2, has_new_inputs = $3 WHERE id = "
-                           "$1",
+                       SQL("UPDATE jobs SET inputs_determined = $2, has_new_inputs = $3, "
+                           "mapping_number = mapping_number + 1 WHERE id = $1",
                            DB_INT(mapping->job_id), DB_BOOL(mapping->resolved),
                            DB_BOOL(mapping->has_new_inputs)),
                        NULL, error) &&
@@ -294,10 +308,10 @@ static bool gate_in(DbTx *tx, void *data, GError **error) {
             !changed_or_not_found(job != NULL, "job", error))
                 return false;
         if (build->scheduled) {
-                gate->passed = true;
+                gate->passed = build->status == BUILD_PENDING;
                 return true;
         }
-        if (job->paused || job->pipeline_paused || build->completed)
+        if (job->paused || job->pipeline_paused || build->status != BUILD_PENDING)
                 return true;
         if (job->max_in_flight > 0 && !gate_decide(tx, build, job, &reached, error))
                 return false;
@@ -440,13 +454,20 @@ static bool adopt_original(DbTx *tx, Adopt *adopt, int64_t original, GError **er
 
 static bool adopt_in(DbTx *tx, void *data, GError **error) {
         Adopt *adopt = data;
-        int64_t job_id, original;
+        int64_t job_id, original, pending;
         adopt->adopted = false;
         if (!tx_int(tx, 0, &job_id,
                     SQL("SELECT job_id FROM builds WHERE id = $1", DB_INT(adopt->build_id)),
                     error) ||
             !changed_or_not_found(job_id, "build", error) ||
-            !tx_int(tx, 0, &original,
+            !tx_int(tx, 0, &pending,
+                    SQL("SELECT count(*) FROM builds WHERE id = $1 AND status = 'pending'",
+                        DB_INT(adopt->build_id)),
+                    error))
+                return false;
+        if (!pending)
+                return true; /* another node was faster: what it started stays as it is */
+        if (!tx_int(tx, 0, &original,
                     SQL("SELECT COALESCE(rerun_of, 0) FROM builds WHERE id = $1",
                         DB_INT(adopt->build_id)),
                     error))

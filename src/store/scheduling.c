@@ -319,7 +319,10 @@ static bool load_in(DbTx *tx, void *data, GError **error) {
                 g_set_error(error, ERROR, ERROR_NOT_FOUND, "job not found");
                 return false;
         }
-        return tx_list(tx, loading->store, row_text, problem->serial_groups,
+        return tx_int(tx, 0, &problem->mapping_number,
+                      SQL("SELECT mapping_number FROM jobs WHERE id = $1", DB_INT(loading->job_id)),
+                      error) &&
+               tx_list(tx, loading->store, row_text, problem->serial_groups,
                        SQL("SELECT name FROM job_serial_groups WHERE job_id = $1 ORDER BY name",
                            DB_INT(loading->job_id)),
                        error) &&

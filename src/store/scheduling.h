@@ -58,6 +58,7 @@ typedef struct {
         GPtrArray *passed_jobs;   /* SchedulingPassedJob */
         GPtrArray *uses;          /* SchedulingUse, of the job's own builds, newest build first */
         GPtrArray *pending;       /* Build: pending ones of the job, in the order they start */
+        int64_t mapping_number;   /* of the mapping that was saved last */
 } SchedulingCase;
 
 void scheduling_case_free(SchedulingCase *problem);
@@ -85,6 +86,7 @@ typedef struct {
         bool has_new_inputs; /* 05 §3.3 step 4 */
         bool ensure_pending; /* create an automatic build unless the job has a pending one */
         bool has_next;       /* request scheduling again */
+        int64_t number;      /* mapping_number of the snapshot it was found in */
 } InputMapping;
 /* Replaces the job's mapping; writes nothing when nothing changed. *ret_created (may be NULL): id of
  * the build it made, or 0. */

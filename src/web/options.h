@@ -18,6 +18,7 @@ typedef struct {
         int64_t postgres_port;
         Duration postgres_connect_timeout;
         int64_t backend_max_conns;
+        Duration node_lease;
 
         GPtrArray *local_users, *main_team_local_users;
         char *session_signing_key;

@@ -153,12 +153,16 @@ static void request_check(int64_t resource_id, Time since, void *data) {
 
 static void start_builds(Web *web) {
         const WebOptions *options = web->options;
-        EngineSpec engine = { .settings = &web->settings, .node = web->node };
+        EngineSpec engine = { .settings = &web->settings,
+                              .node = web->node,
+                              .lease = options->node_lease };
         CheckerSpec checker = { .settings = &web->settings,
                                 .node = web->node,
+                                .lease = options->node_lease,
                                 .checks_per_second = (double) options->checks_per_second };
         SchedulerSpec scheduler = { .store = web->store,
                                     .node = web->node,
+                                    .lease = options->node_lease,
                                     .threads = (size_t) options->scheduling_max_in_flight,
                                     .base_type_defaults = web->type_defaults,
                                     .checking_interval = options->checking_interval,
@@ -166,6 +170,7 @@ static void start_builds(Web *web) {
                                     .data = web };
         JanitorSpec janitor = { .store = web->store,
                                 .node = web->node,
+                                .lease = 2 * options->node_lease,
                                 .interval = options->gc_interval,
                                 .one_off_grace = options->gc_one_off_grace,
                                 .failed_grace = options->gc_failed_grace,

@@ -134,10 +134,10 @@ int64_t started_build(House *house, const char *job, BuildLease *ret_lease) {
         g_autoptr(Build) build = pending_build(house, job);
         g_autoptr(Value) plan = json("{'id':'1','task':{'name':'secret'}}");
         g_autoptr(Value) public_plan = json("{'id':'1'}");
-        bool started;
+        BuildStartResult started;
         BuildStart start = { .id = build->id, .plan = plan, .public_plan = public_plan };
         OK(build_start(house->store, &start, &started, &error));
-        g_assert_true(started);
+        g_assert_cmpint(started, ==, BUILD_START_DONE);
         OK(build_lease_acquire(house->store, build->id, "n", DURATION_MINUTE, ret_lease, &error));
         return build->id;
 }

@@ -38,10 +38,10 @@ static void an_aborted_pending_build_does_not_start(House *house) {
         g_autoptr(Build) build = pending_build(house, "unit");
         OK(build_abort(house->store, build->id, false, &error));
         g_autoptr(Value) plan = json("{'id':'1'}");
-        bool started = true;
+        BuildStartResult started;
         BuildStart start = { .id = build->id, .plan = plan, .public_plan = plan };
         OK(build_start(house->store, &start, &started, &error));
-        g_assert_false(started);
+        g_assert_cmpint(started, ==, BUILD_START_ABORTED);
         BuildFinish end = { .id = build->id, .status = BUILD_ABORTED };
         OK(build_finish(house->store, &end, &error));
         g_autofree char *log = read_log(house, build->id, 0);

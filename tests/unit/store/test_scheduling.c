@@ -12,7 +12,10 @@ static int64_t map_latest(House *house, const char *job, bool ensure) {
                                     .resource_id = resource_id(house, "repo"),
                                     .version_id = latest_version(house, "repo"),
                                     .first_occurrence = true };
+        g_autoptr(SchedulingCase)
+                before = OK(scheduling_load(house->store, job_id(house, job), &error));
         InputMapping mapping = { .job_id = job_id(house, job),
+                                 .number = before->mapping_number,
                                  .inputs = &input,
                                  .input_count = 1,
                                  .resolved = true,
@@ -26,7 +29,8 @@ static int64_t map_latest(House *house, const char *job, bool ensure) {
 static int64_t run_job(House *house, const char *job, BuildStatus status) {
         g_autoptr(Build) build = pending_build(house, job);
         g_autoptr(Value) plan = json("{'id':'1'}");
-        bool adopted, started;
+        bool adopted;
+        BuildStartResult started;
         OK(build_adopt_inputs(house->store, build->id, &adopted, &error));
         g_assert_true(adopted);
         BuildStart start = { .id = build->id, .plan = plan, .public_plan = plan };
@@ -104,7 +108,8 @@ static void an_unresolved_input_says_why(House *house) {
                                  .inputs = &input,
                                  .input_count = 1 };
         OK(input_mapping_save(house->store, &mapping, NULL, &error));
-        OK(input_mapping_save(house->store, &mapping, NULL, &error));
+        OK(input_mapping_save(house->store, &mapping, NULL,
+                              &error)); /* the same: nothing is written */
         bool determined;
         g_autoptr(GPtrArray) inputs = OK(
                 input_mapping_get(house->store, job_id(house, "unit"), &determined, &error));
@@ -209,7 +214,46 @@ static void one_node_alone_holds_all_buckets_and_two_share_them(House *house) {
         g_assert_cmphex(again, ==, UINT64_MAX);
 }
 
+static void a_pass_that_was_frozen_brings_nothing_back(House *house) {
+        house_save(house, two_jobs);
+        save_refs(house, scope_of(house, "repo"), "a");
+        int64_t job = job_id(house, "unit");
+        g_autoptr(SchedulingCase) frozen = OK(scheduling_load(house->store, job, &error));
+        g_assert_cmpint(map_latest(house, "unit", true), >, 0);
+        g_autoptr(SchedulingCase) fresh = OK(scheduling_load(house->store, job, &error));
+        Build *build = fresh->pending->pdata[0];
+
+        InputMapping old = { .job_id = job,
+                             .ensure_pending = true,
+                             .number = frozen->mapping_number };
+        FAILS(input_mapping_save(house->store, &old, NULL, &error), ERROR_STALE);
+
+        bool adopted, passed;
+        BuildStartResult started;
+        g_autoptr(Value) plan = json("{'id':'1'}");
+        BuildStart start = { .id = build->id, .plan = plan, .public_plan = plan };
+        OK(build_pass_gate(house->store, build->id, &passed, &error));
+        OK(build_adopt_inputs(house->store, build->id, &adopted, &error));
+        g_assert_true(passed && adopted);
+        OK(build_start(house->store, &start, &started, &error));
+        g_assert_cmpint(started, ==, BUILD_START_DONE);
+
+        /* The frozen one goes on where it was. */
+        OK(build_pass_gate(house->store, build->id, &passed, &error));
+        OK(build_adopt_inputs(house->store, build->id, &adopted, &error));
+        g_assert_false(passed || adopted);
+        OK(build_start(house->store, &start, &started, &error));
+        g_assert_cmpint(started, ==, BUILD_START_TAKEN);
+        BuildFinish end = { .id = build->id, .status = BUILD_ABORTED };
+        FAILS(build_finish(house->store, &end, &error), ERROR_STALE);
+        g_autoptr(Build) still = OK(build_get(house->store, build->id, &error));
+        g_assert_cmpint(still->status, ==, BUILD_STARTED);
+        g_autofree char *log = read_log(house, build->id, 0);
+        g_assert_cmpstr(log, ==, "");
+}
+
 static void add(void) {
+        house_add("/store/scheduling/frozen", a_pass_that_was_frozen_brings_nothing_back);
         house_add("/store/scheduling/load", a_pass_sees_everything_it_needs);
         house_add("/store/scheduling/gone", versions_that_are_gone_are_told_apart);
         house_add("/store/scheduling/automatic", an_automatic_build_is_made_unless_one_is_pending);
