@@ -70,10 +70,34 @@ FINAL = ("succeeded", "failed", "errored", "aborted")
 COMPLAINT = re.compile(r"^.*(ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer).*$", re.M)
 
 
+class Database:
+    """A database of its own in a PostgreSQL that runs."""
+
+    count = 0
+
+    def __init__(self, conninfo):
+        self.place = dict(word.split("=", 1) for word in conninfo.split())
+        Database.count += 1
+        self.name = f"weir_{os.getpid()}_{Database.count}"
+        self.psql(f"CREATE DATABASE {self.name}", self.place["dbname"])
+
+    def psql(self, text, database=None):
+        run = subprocess.run(
+            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.place["host"], "-U", self.place["user"],
+             "-d", database or self.name, "-c", text], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return run.stdout.strip()
+
+    def flags(self):
+        return ["--postgres-socket", self.place["host"], "--postgres-user", self.place["user"],
+                "--postgres-database", self.name]
+
+
 class House:
     """A web node and one worker with folders, ports and a network of their own."""
 
-    def __init__(self, directory, web_flags=(), worker_flags=()):
+    def __init__(self, directory, web_flags=(), worker_flags=(), database=None):
+        """database: a Database; None: SQLite in the work folder."""
         self.directory = pathlib.Path(directory)
         self.port = harness.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -81,6 +105,8 @@ class House:
         self.pool = harness.free_pool()
         self.gateway = str(next(self.pool.hosts()))
         self.web_flags, self.worker_flags = list(web_flags), list(worker_flags)
+        if database:
+            self.web_flags += database.flags()
         self.web = self.worker = None
         self.past = []  # (name, process) of those that ended
 
@@ -170,6 +196,16 @@ class House:
             "web fds": len(os.listdir(f"/proc/{self.web.pid}/fd")) if self.web else 0,
             "worker fds": len(os.listdir(f"/proc/{self.worker.pid}/fd")) if self.worker else 0,
         }
+
+    def shims(self):
+        """Process 1 of each of our containers."""
+        return [pid for pid, argv in processes() if argv[0].endswith("weir-init") and self._is_ours(pid)]
+
+    def runtimes(self):
+        """The OCI runtime's processes that work for our worker now."""
+        place = str(self.directory / "worker")
+        return [pid for pid, argv in processes()
+                if pathlib.Path(argv[0]).name == "runc" and place in " ".join(argv)]
 
     def _is_ours(self, pid):
         with contextlib.suppress(OSError):
