@@ -313,7 +313,7 @@ Value *present_container(const Container *container) {
         value_map_set_string_opt(map, "user", container->user);
         value_map_set_string_opt(map, "working_directory", container->working_directory);
         if (container->expires) {
-                Time left = MAX(container->expires - clock_now(), 0);
+                Time left = MAX(container->expires - clock_steady(), 0);
                 g_autofree char *text = duration_format((left / 1000000) * DURATION_SECOND);
                 value_map_set_string(map, "expires_in", text);
         }

@@ -211,7 +211,7 @@ static void take_report(ApiCall *call, ReportFn report) {
                 return;
         if (!read_handles(body, &handles))
                 call_empty(call, 400);
-        else if (report(call->store, worker, handles, clock_now(), &error))
+        else if (report(call->store, worker, handles, clock_steady(), &error))
                 call_empty(call, 204);
         else
                 call_failed(call, error);

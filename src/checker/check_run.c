@@ -126,7 +126,7 @@ static bool run_step(const CheckRun *check, const CheckCandidate *candidate, con
                                                  .pipeline_id = candidate->pipeline_id,
                                                  .pipeline_name = pipeline->name,
                                                  .instance_vars = pipeline->instance_vars,
-                                                 .created = clock_now(),
+                                                 .created = clock_steady(),
                                                  .creds = creds,
                                                  .emit = record,
                                                  .check_key = key,

@@ -180,7 +180,8 @@ static bool is_due(Checker *checker, const Entry *entry, Duration now, Duration 
         }
         if (entry->interval == 0 || (!entry->triggers && !entry->wanted))
                 return false;
-        Duration wait = (entry->due - clock_now()) * 1000;
+        /* A clock that was set back while nothing ran must not make it wait longer than it ever does. */
+        Duration wait = MIN((entry->due - clock_steady()) * 1000, entry->interval);
         Duration at = MAX(now + MAX(wait, 0), entry->not_before);
         if (at > now) {
                 *next = MIN(*next, at);
@@ -205,7 +206,7 @@ static Duration start_due(Checker *checker) {
                 *work = (Work){ checker, entry->id, entry->requested };
                 entry->running = true;
                 entry->requested = false;
-                entry->started = clock_now();
+                entry->started = clock_steady();
                 checker->stats.started++;
                 checker->stats.running++;
                 thread_pool_push(checker->pool, run_work, work);
@@ -234,7 +235,7 @@ static bool heed(Checker *checker, const GArray *topics) {
         for (size_t i = 0; i < topics->len; i++) {
                 const SubscriptionTopic *topic = &g_array_index(topics, SubscriptionTopic, i);
                 if (topic->kind == NOTIFY_CHECK_REQUEST && topic->id)
-                        reload = !mark_requested(checker, topic->id, clock_now()) || reload;
+                        reload = !mark_requested(checker, topic->id, clock_steady()) || reload;
                 else if (topic->kind == NOTIFY_WORKERS)
                         forget_pauses(checker);
                 else if (topic->kind == NOTIFY_RESOURCES)

@@ -249,7 +249,7 @@ static bool sqlite_read(Db *db, DbFn fn, void *data, GError **error) {
 }
 
 static bool sqlite_now(DbTx *tx, int64_t *ret_microseconds, GError **error) {
-        *ret_microseconds = clock_now();
+        *ret_microseconds = clock_steady();
         return true;
 }
 

@@ -25,7 +25,7 @@ static Duration or_else(Duration given, Duration otherwise) {
 }
 
 static Time ago(Duration age) {
-        return clock_now() - age / 1000;
+        return clock_steady() - age / 1000;
 }
 
 /* ---- the rules, each by itself: one that fails does not stop the others ---- */
@@ -39,7 +39,7 @@ static bool end_interception(const JanitorSpec *spec, GError **error) {
 }
 
 static bool sweep_containers(const JanitorSpec *spec, GError **error) {
-        const ContainerSweep sweep = { .now = clock_now(),
+        const ContainerSweep sweep = { .now = clock_steady(),
                                        .missing_grace = spec->missing_grace,
                                        .hijack_grace = spec->hijack_grace,
                                        .creating_grace = CREATING_GRACE };
@@ -51,13 +51,13 @@ static bool sweep_containers(const JanitorSpec *spec, GError **error) {
 static bool sweep_resource_caches(const JanitorSpec *spec, GError **error) {
         int64_t deleted;
 
-        return resource_cache_sweep(spec->store, clock_now(), &deleted, error);
+        return resource_cache_sweep(spec->store, clock_steady(), &deleted, error);
 }
 
 static bool sweep_task_caches(const JanitorSpec *spec, GError **error) {
         int64_t deleted;
 
-        return task_cache_sweep(spec->store, clock_now(), &deleted, error);
+        return task_cache_sweep(spec->store, clock_steady(), &deleted, error);
 }
 
 static bool sweep_artifacts(const JanitorSpec *spec, GError **error) {
@@ -69,7 +69,7 @@ static bool sweep_artifacts(const JanitorSpec *spec, GError **error) {
 static bool sweep_volumes(const JanitorSpec *spec, GError **error) {
         int64_t marked, deleted;
 
-        return volume_sweep(spec->store, clock_now(), spec->missing_grace, &marked, &deleted,
+        return volume_sweep(spec->store, clock_steady(), spec->missing_grace, &marked, &deleted,
                             error);
 }
 

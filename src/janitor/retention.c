@@ -97,7 +97,7 @@ static bool reap_job(const JanitorSpec *spec, const Job *job, GError **error) {
         const Retention retention = retention_of(spec, config);
         g_autoptr(GArray) ids = NULL;
         int64_t first;
-        Time now = clock_now();
+        Time now = clock_steady();
 
         if (retention.builds == 0 && retention.days == 0)
                 return true;

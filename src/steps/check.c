@@ -108,13 +108,28 @@ static bool prepare(Check *check, GError **error) {
 
 /* ---- whether to run ---- */
 
+static Duration interval(const Check *check) {
+        const StepSettings *settings = run_settings(check->call->run);
+
+        if (check->plan->interval.interval > 0)
+                return check->plan->interval.interval;
+        return check->resource_id ? settings->checking_interval : settings->type_checking_interval;
+}
+
+/* What lies further ahead than an interval was noted before the clock was set back. */
+static bool is_past(const Check *check, Time next) {
+        Time now = clock_steady();
+
+        return now >= next || next - now > interval(check) / 1000 + 1000000;
+}
+
 static bool is_due(const Check *check, const ScopeCheck *last) {
         const RunSpec *spec = run_spec(check->call->run);
         bool skip_interval = check->plan->skip_interval;
 
         if (check->resource_id) {
                 if (!skip_interval)
-                        return clock_now() >= last->next;
+                        return is_past(check, last->next);
                 return check->plan->from_version || !last->last_succeeded ||
                        last->last_start < spec->created;
         }
@@ -122,15 +137,7 @@ static bool is_due(const Check *check, const ScopeCheck *last) {
                 return true;
         if (last->last_end > spec->created)
                 return false;
-        return clock_now() >= last->next || skip_interval;
-}
-
-static Duration interval(const Check *check) {
-        const StepSettings *settings = run_settings(check->call->run);
-
-        if (check->plan->interval.interval > 0)
-                return check->plan->interval.interval;
-        return check->resource_id ? settings->checking_interval : settings->type_checking_interval;
+        return is_past(check, last->next) || skip_interval;
 }
 
 /* ---- running ---- */
@@ -141,7 +148,7 @@ static Duration session_period(const Check *check) {
 
         for (size_t i = 0; workers && i < workers->len; i++)
                 newest = MAX(newest, ((Worker *) g_ptr_array_index(workers, i))->start);
-        Duration age = (time_seconds(clock_now()) - newest) * DURATION_SECOND;
+        Duration age = (time_seconds(clock_steady()) - newest) * DURATION_SECOND;
         return CLAMP(age, SESSION_MIN, SESSION_MAX);
 }
 
@@ -211,7 +218,7 @@ static bool note_start(const Check *check, GError **error) {
         if (check->resource_id && spec->begin_check &&
             !spec->begin_check(spec->data, &build_id, error))
                 return false;
-        if (scope_check_started(store_of(check), check->scope_id, build_id, public, clock_now(),
+        if (scope_check_started(store_of(check), check->scope_id, build_id, public, clock_steady(),
                                 error))
                 return true;
         g_prefix_error(error, "update check start time: ");
@@ -219,7 +226,7 @@ static bool note_start(const Check *check, GError **error) {
 }
 
 static bool note_end(const Check *check, bool succeeded, GError **error) {
-        Time now = clock_now();
+        Time now = clock_steady();
 
         if (scope_check_ended(store_of(check), check->scope_id, succeeded, now,
                               now + interval(check) / 1000, error))

@@ -39,7 +39,7 @@ bool tx_build_create(DbTx *tx, int64_t job_id, bool manual, const char *created_
                            "p.id, j.id, 'pending', $3, $4, $5 FROM jobs j JOIN pipelines p ON p.id "
                            "= j.pipeline_id WHERE j.id = $6",
                            DB_INT(*ret_id), DB_TEXT(name), DB_BOOL(manual), DB_TEXT(created_by),
-                           DB_INT(clock_now()), DB_INT(job_id)),
+                           DB_INT(clock_steady()), DB_INT(job_id)),
                        NULL, error) &&
                tx_update_job_pointers(tx, job_id, 0, error);
 }
@@ -89,7 +89,7 @@ static bool create_for_job_in(DbTx *tx, void *data, GError **error) {
 }
 
 Build *build_create_for_job(Store *store, const BuildForJob *spec, GError **error) {
-        Create create = { .store = store, .job = spec, .now = clock_now() };
+        Create create = { .store = store, .job = spec, .now = clock_steady() };
         return db_write(store->db, create_for_job_in, &create, error)
                        ? build_get(store, create.id, error)
                        : NULL;
@@ -150,7 +150,7 @@ Build *build_create_started(Store *store, const BuildStarted *spec, bool only, G
                 .plan = plan,
                 .nonce = nonce,
                 .public_plan = public_plan,
-                .now = clock_now(),
+                .now = clock_steady(),
         };
         return db_write(store->db, create_started_in, &create, error)
                        ? build_get(store, create.id, error)

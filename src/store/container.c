@@ -117,7 +117,7 @@ static bool find_in(DbTx *tx, void *data, GError **error) {
 
 Container *container_find_owned_on(Store *store, const ContainerOwner *owner, const char *worker,
                                    GError **error) {
-        Find find = { .store = store, .owner = owner, .worker = worker, .now = clock_now() };
+        Find find = { .store = store, .owner = owner, .worker = worker, .now = clock_steady() };
         if (db_read(store->db, find_in, &find, error))
                 return find.found;
         container_free(find.found);
@@ -224,7 +224,7 @@ Container *container_create(Store *store, const char *worker, const ContainerOwn
                 .handle = handle,
                 .instance_vars = instance_vars,
                 .epoch = epoch,
-                .now = clock_now(),
+                .now = clock_steady(),
         };
         if (db_write(store->db, create_in, &find, error))
                 return find.found;

@@ -96,7 +96,7 @@ ResourceCache *resource_cache_find_or_create(Store *store, const ResourceCacheKe
                 .digest = digest,
                 .version = version,
                 .params_digest = params_digest,
-                .now = clock_now(),
+                .now = clock_steady(),
         };
         if (db_write(store->db, find_in, &find, error))
                 return find.found;

@@ -78,7 +78,7 @@ bool resource_config_find_or_create(Store *store, const ResourceConfigKey *key, 
                                     GError **error) {
         g_autoptr(Value) empty = value_map();
         g_autofree char *digest = json_digest(value_is_null(key->source) ? empty : key->source);
-        FindConfig find = { .key = key, .digest = digest, .now = clock_now() };
+        FindConfig find = { .key = key, .digest = digest, .now = clock_steady() };
         if (!db_read(store->db, find_config_in, &find, error))
                 return false;
         find.write = !find.id || !find.fresh;

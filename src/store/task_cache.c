@@ -41,7 +41,9 @@ bool task_cache_find(Store *store, int64_t job_id, const char *step_name, const 
 
 bool task_cache_find_or_create(Store *store, int64_t job_id, const char *step_name,
                                const char *path, int64_t *ret_id, GError **error) {
-        Find find = { .job_id = job_id, .step_name = step_name, .path = path, .now = clock_now() };
+        Find find = {
+                .job_id = job_id, .step_name = step_name, .path = path, .now = clock_steady()
+        };
         if (job_id == 0) {
                 g_set_error(error, ERROR, ERROR_INVALID, "only jobs have task caches");
                 return false;
@@ -55,7 +57,7 @@ bool task_cache_find_or_create(Store *store, int64_t job_id, const char *step_na
 bool task_cache_touch(Store *store, int64_t id, Duration ttl, GError **error) {
         return store_exec(store,
                           SQL("UPDATE task_caches SET last_used = $2, ttl = $3 WHERE id = $1",
-                              DB_INT(id), DB_INT(clock_now()), DB_INT(ttl)),
+                              DB_INT(id), DB_INT(clock_steady()), DB_INT(ttl)),
                           NULL, error);
 }
 

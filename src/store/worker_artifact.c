@@ -48,7 +48,7 @@ static bool create_in(DbTx *tx, void *data, GError **error) {
 
 WorkerArtifact *worker_artifact_create(Store *store, const char *volume_handle, int64_t build_id,
                                        const char *name, GError **error) {
-        Create create = { volume_handle, name, build_id, clock_now(), 0 };
+        Create create = { volume_handle, name, build_id, clock_steady(), 0 };
         return db_write(store->db, create_in, &create, error)
                        ? worker_artifact_get(store, create.id, error)
                        : NULL;

@@ -117,7 +117,7 @@ static bool invalidate(DbTx *tx, int64_t worker_base_type_id, GError **error) {
         return tx_exec(tx,
                        SQL("UPDATE worker_resource_caches SET invalid_since = $2, "
                            "worker_base_type_id = NULL WHERE worker_base_type_id = $1",
-                           DB_INT(worker_base_type_id), DB_INT(clock_now())),
+                           DB_INT(worker_base_type_id), DB_INT(clock_steady())),
                        NULL, error) &&
                tx_exec(tx,
                        SQL("DELETE FROM worker_base_types WHERE id = $1",
@@ -295,7 +295,7 @@ Worker *worker_heartbeat(Store *store, const char *name, Duration ttl, int64_t a
                                ? worker_find(store, name, error)
                                : NULL;
         }
-        heartbeat.expires = ttl ? clock_now() + ttl / 1000 : 0;
+        heartbeat.expires = ttl ? clock_steady() + ttl / 1000 : 0;
         heartbeat.name = g_strdup(name);
         mutex_lock(&store->heartbeats->lock);
         Heartbeat *waiting = g_memdup2(&heartbeat, sizeof heartbeat);
