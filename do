@@ -25,7 +25,7 @@ run_packages=(
 )
 test_packages=(
     ccache clang clang-format devscripts git-crypt git-lfs gpg gpg-agent libclang-rt-14-dev openssh-server openssl
-    postgresql-15 procps python3-pytest shellcheck tzdata util-linux
+    postgresql-15 procps python3-pytest shellcheck tzdata util-linux xfsprogs
 )
 
 # Unit tests whose suites run under TSan too: what has threads of its own.

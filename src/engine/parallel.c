@@ -46,12 +46,13 @@ static size_t start_members(Group *group, Member *members) {
                 mutex_lock(&group->mutex);
                 while (group->running >= limit)
                         condition_wait(&group->ended, &group->mutex);
-                bool go = !cancel_fired(group->cancel);
-                if (go)
-                        group->running++;
                 mutex_unlock(&group->mutex);
-                if (!go)
+                if (cancel_fired(group->cancel) &&
+                    !(parallel->begun && parallel->begun(parallel->data, started)))
                         break;
+                mutex_lock(&group->mutex);
+                group->running++;
+                mutex_unlock(&group->mutex);
                 *member = (Member){ .group = group, .index = started };
                 member->thread = thread_start("branch", run_member, member);
         }

@@ -13,6 +13,9 @@ typedef struct {
         bool fail_fast;
         Cancel *cancel; /* of the step around them */
         MemberFn run;
+        /* Whether the member had begun before a restart: it is walked again, cancelled or not, for the sake of its hooks.
+         * May be NULL. */
+        bool (*begun)(void *data, size_t index);
         void *data;
 } Parallel;
 

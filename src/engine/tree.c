@@ -56,10 +56,11 @@ static bool run_do(const StepCall *call, bool *ret_succeeded, GError **error) {
         const GPtrArray *steps = call->plan->steps;
 
         for (size_t i = 0; steps && i < steps->len; i++) {
+                const Plan *step = g_ptr_array_index(steps, i);
                 g_auto(Outcome) outcome = { 0 };
-                if (!cancel_check(call->cancel, error))
-                        return false;
-                run_below(call, g_ptr_array_index(steps, i), &outcome);
+                if (cancel_fired(call->cancel) && !step_journal_has(call, step))
+                        return cancel_check(call->cancel, error);
+                run_below(call, step, &outcome);
                 if (outcome.error || !outcome.succeeded)
                         return finish(&outcome, ret_succeeded, error);
         }
@@ -194,8 +195,10 @@ static bool run_retry(const StepCall *call, bool *ret_succeeded, GError **error)
                 run_below(&again, g_ptr_array_index(steps, i), &outcome);
                 if (is_leaving(call, &outcome))
                         break;
-                if (!cancel_check(call->cancel, error))
-                        return false;
+                if (cancel_fired(call->cancel) &&
+                    !(i + 1 < steps->len &&
+                      step_journal_has(call, g_ptr_array_index(steps, i + 1))))
+                        return cancel_check(call->cancel, error);
                 if (!outcome.error && outcome.succeeded)
                         break;
         }
@@ -212,6 +215,12 @@ static bool run_member(void *data, size_t index, Cancel *cancel, bool *ret_succe
         return plan_run(&member, ret_succeeded, error);
 }
 
+static bool has_begun(void *data, size_t index) {
+        const StepCall *call = data;
+
+        return step_journal_has(call, g_ptr_array_index(call->plan->in_parallel->steps, index));
+}
+
 static bool run_in_parallel(const StepCall *call, bool *ret_succeeded, GError **error) {
         const InParallelPlan *plan = call->plan->in_parallel;
 
@@ -220,6 +229,7 @@ static bool run_in_parallel(const StepCall *call, bool *ret_succeeded, GError **
                                          .fail_fast = plan->fail_fast,
                                          .cancel = call->cancel,
                                          .run = run_member,
+                                         .begun = has_begun,
                                          .data = (void *) call },
                             ret_succeeded, error);
 }

@@ -307,16 +307,15 @@ static bool find_again(PoolContainer *container, Cancel *cancel, bool *ret_gone,
         bool listed;
 
         *ret_gone = false;
+        /* Nothing has run in it, and it may be half made, whatever the worker lists: it is made anew. */
+        if (container->row->state == CONTAINER_CREATING)
+                return true;
         if (!is_listed(container, cancel, &listed, error))
                 return false;
-        if (!listed && container->row->state == CONTAINER_CREATED) {
-                *ret_gone = true;
-                return container_set_destroying(store, container->row->id, error);
-        }
-        if (!listed)
-                return true; /* creating: it is made now */
-        return container_set_created(store, container->row->id, error) &&
-               load_mounts(container, error);
+        if (listed)
+                return load_mounts(container, error);
+        *ret_gone = true;
+        return container_set_destroying(store, container->row->id, error);
 }
 
 static bool is_usable(Pool *pool, const char *name, const PlacementNeed *need) {
@@ -432,7 +431,7 @@ static bool settle(PoolContainer *container, const ContainerNeed *need, const Po
         }
         if (!find_again(container, cancel, ret_gone, error))
                 return false;
-        if (*ret_gone || container->mounts->len > 0)
+        if (*ret_gone || container->row->state == CONTAINER_CREATED)
                 return true;
         return make_or_fail(container, need, watch, cancel, error);
 }
@@ -442,9 +441,17 @@ static bool settle_locked(PoolContainer *container, const ContainerNeed *need,
                           GError **error) {
         g_autofree char *key = g_strconcat("container ", container->row->handle, NULL);
 
+        Store *store = container->pool->spec.store;
+
         if (!key_lock_take(key, cancel, error))
                 return false;
-        bool settled = settle(container, need, watch, cancel, fresh, ret_gone, error);
+        /* A check's container may be wanted by another web node too; a step's is its build's alone. */
+        bool shared = need->owner.kind == CONTAINER_OWNER_CHECK_SESSION &&
+                      container->row->state == CONTAINER_CREATING;
+        bool settled = (!shared || work_lock_take(store, key, cancel, error)) &&
+                       settle(container, need, watch, cancel, fresh, ret_gone, error);
+        if (shared)
+                work_lock_release(store, key);
         key_lock_release(key);
         return settled;
 }

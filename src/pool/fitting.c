@@ -78,6 +78,13 @@ static Volume *import_shared(const Fitting *fitting, const VolumeOwner *owner, c
         if (!key_lock_take(key, fitting->cancel, error))
                 return NULL;
         g_autoptr(Volume) row = volume_find_or_create(store, &spec, NULL, error);
+        bool shared = row &&
+                      row->state != VOLUME_CREATED; /* another web node may make it just now */
+        if (shared) {
+                g_clear_pointer(&row, volume_free);
+                shared = work_lock_take(store, key, fitting->cancel, error);
+                row = shared ? volume_find_or_create(store, &spec, NULL, error) : NULL;
+        }
         bool made = false;
         if (row) {
                 const VolumeRequest request = {
@@ -88,6 +95,8 @@ static Volume *import_shared(const Fitting *fitting, const VolumeOwner *owner, c
                 };
                 made = make_shared(fitting, row, &request, ret_path, error);
         }
+        if (shared)
+                work_lock_release(store, key);
         key_lock_release(key);
         return made ? g_steal_pointer(&row) : NULL;
 }

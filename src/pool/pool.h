@@ -154,13 +154,14 @@ typedef struct {
         void *data;
         int64_t output_from, error_from; /* where a re-attach goes on, between Weir ends */
         bool attach_only; /* the process was started before: never start it again (puts, G4) */
+        bool once;        /* never start it again when the answer to that was lost */
 } ProcessNeed;
 
 /*
  * Attaches to the process `id` if it was started before, else starts it; streams until it ended and all output was
  * delivered. On abort: SIGTERM, 10 s later SIGKILL, output of that time included, then ERROR_CANCELLED or ERROR_TIMEOUT. On shutdown it
  * leaves the process running. A connection that breaks is attached again where it stopped.
- * attach_only and nothing there: ERROR_NOT_FOUND.
+ * attach_only or once, and nothing there: ERROR_NOT_FOUND.
  */
 bool pool_process_run(PoolContainer *container, const ProcessNeed *need, Cancel *cancel,
                       int *ret_status, GError **error);

@@ -86,6 +86,16 @@ static void stop_process(Run *run) {
 
 /* ---- the whole life ---- */
 
+static void write_input(Run *run) {
+        const ProcessNeed *need = run->need;
+
+        if (!need->input)
+                return;
+        garden_append_input(run->stream.input, run->stream.id, need->input, need->input_length);
+        garden_append_input_end(run->stream.input, run->stream.id);
+        process_stream_write(&run->stream); /* all of it, mostly: should we die now */
+}
+
 static bool start(Run *run, GError **error) {
         const ProcessNeed *need = run->need;
         g_auto(GardenProcessSpec) spec = { 0 };
@@ -103,13 +113,20 @@ static bool start(Run *run, GError **error) {
                 spec.window = (GardenWindow){ 500, 500 };
         if (!process_stream_start(&run->stream, &spec, error))
                 return false;
-        if (need->input) {
-                garden_append_input(run->stream.input, run->stream.id, need->input,
-                                    need->input_length);
-                garden_append_input_end(run->stream.input, run->stream.id);
-                process_stream_write(&run->stream); /* all of it, mostly: should we die now */
-        }
+        write_input(run);
         return true;
+}
+
+/* As long as it cannot be reached at all. */
+static bool wait_for_worker(Run *run, GError **error) {
+        const WorkerRequest ping = { .pool = run->container->pool,
+                                     .worker = run->container->worker,
+                                     .api = WORKER_GARDEN,
+                                     .method = "GET",
+                                     .path = "/ping" };
+        g_auto(HttpReply) reply = { 0 };
+
+        return worker_request(&ping, run->cancel, &reply, error);
 }
 
 /* Only a worker that does not know it lets us start it: one that is away may have it. Upstream's workers answer 500. */
@@ -117,27 +134,60 @@ static bool is_unknown(const GError *error) {
         return error_is(error, ERROR_NOT_FOUND) || error_is(error, ERROR_PROTOCOL);
 }
 
-static bool begin(Run *run, GError **error) {
-        const ProcessNeed *need = run->need;
+/* Attaches to the process. *ret_unknown: the worker does not know it. */
+static bool find(Run *run, const char *id, bool *ret_unknown, GError **error) {
         g_autoptr(GError) local = NULL;
 
-        if (need->id && !pool_container_created(run->container)) {
-                run->stream.id = g_strdup(need->id);
-                if (process_stream_reattach(&run->stream, run->cancel, &local))
+        *ret_unknown = false;
+        g_free(run->stream.id);
+        run->stream.id = g_strdup(id);
+        if (process_stream_reattach(&run->stream, run->cancel, &local))
+                return true;
+        process_stream_disconnect(&run->stream);
+        *ret_unknown = is_unknown(local);
+        if (*ret_unknown)
+                local->code = ERROR_NOT_FOUND;
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+}
+
+static bool begin(Run *run, GError **error) {
+        const ProcessNeed *need = run->need;
+        g_autofree char *id = pool_container_created(run->container) ? NULL : g_strdup(need->id);
+        bool may_start = !need->attach_only, unknown, lost = false;
+
+        for (;;) {
+                g_autoptr(GError) local = NULL;
+                if (id) {
+                        if (find(run, id, &unknown, &local)) {
+                                if (lost) /* it began, and has nothing to read yet */
+                                        write_input(run);
+                                return true;
+                        }
+                        if (!unknown || !may_start) {
+                                g_propagate_error(error, g_steal_pointer(&local));
+                                return false;
+                        }
+                        g_clear_error(&local);
+                }
+                g_clear_pointer(&run->stream.id, g_free);
+                if (start(run, &local)) {
+                        fault_here("process-started");
                         return true;
-                if (need->attach_only || !is_unknown(local)) {
-                        if (error_is(local, ERROR_PROTOCOL))
-                                local->code = ERROR_NOT_FOUND;
+                }
+                if (!error_is(local, ERROR_UNAVAILABLE)) {
                         g_propagate_error(error, g_steal_pointer(&local));
                         return false;
                 }
-                g_clear_pointer(&run->stream.id, g_free);
+                /* The answer was lost: whether it began the worker says, once it is back. */
                 process_stream_disconnect(&run->stream);
+                may_start = !need->once;
+                lost = true;
+                g_free(id);
+                id = g_strdup(run->stream.id ? run->stream.id : need->id);
+                if (!id && !wait_for_worker(run, error))
+                        return false;
         }
-        if (!start(run, error))
-                return false;
-        fault_here("process-started");
-        return true;
 }
 
 static bool follow(Run *run, GError **error) {

@@ -183,9 +183,24 @@ static bool fetch(const Get *get, Fetched *ret, GError **error) {
         return save_cache(get, container, &result, ret, error);
 }
 
+/* *ret_ended false: another web node fetches it just now, or has. */
+static bool fetch_locked(const Get *get, const char *key, Fetched *ret, bool *ret_ended,
+                         GError **error) {
+        Store *store = run_settings(get->call->run)->store;
+
+        if (!work_lock_try(store, key, ret_ended, error))
+                return false;
+        if (!*ret_ended)
+                return true;
+        bool fetched = look_in_caches(get, ret, error) && (ret->artifact || fetch(get, ret, error));
+        work_lock_release(store, key);
+        return fetched;
+}
+
 /* Found, or fetched by us, or waited until somebody else had fetched it. */
 static bool find_or_fetch(const Get *get, Fetched *ret, GError **error) {
         g_autofree char *key = g_strdup_printf("fetch %" G_GINT64_FORMAT, get->cache->id);
+        Store *store = run_settings(get->call->run)->store;
         bool said = false;
 
         for (;;) {
@@ -193,15 +208,19 @@ static bool find_or_fetch(const Get *get, Fetched *ret, GError **error) {
                         return false;
                 if (ret->artifact)
                         return say(get, "found existing resource cache", error);
-                if (key_lock_try(key)) {
-                        bool fetched = fetch(get, ret, error);
+                bool ours = key_lock_try(key), elsewhere = false;
+                if (ours) {
+                        bool ended, fetched = fetch_locked(get, key, ret, &ended, error);
                         key_lock_release(key);
-                        return fetched;
+                        if (!fetched || ended)
+                                return fetched;
+                        elsewhere = true;
                 }
                 if (!said && !say(get, "waiting to acquire resource lock", error))
                         return false;
                 said = true;
-                if (!key_lock_wait(key, get->clock->cancel, error))
+                if (elsewhere ? !work_lock_wait(store, get->clock->cancel, error)
+                              : !key_lock_wait(key, get->clock->cancel, error))
                         return false;
         }
 }

@@ -188,10 +188,11 @@ static bool run_script(const Put *put, PoolContainer *container, ScriptResult *r
                                 .source = put->source,
                                 .params = put->params,
                                 .keep_result = true,
+                                .once = true,
                                 .attach_only = put->resumed };
         if (script_run(call, &script, put->clock->cancel, ret, &local))
                 return true;
-        if (put->resumed && error_is(local, ERROR_NOT_FOUND))
+        if (error_is(local, ERROR_NOT_FOUND))
                 return lost_sight(put, error);
         g_propagate_error(error, g_steal_pointer(&local));
         return false;

@@ -186,6 +186,7 @@ bool script_run(const StepCall *call, const Script *script, Cancel *cancel, Scri
                                               .data = &streams,
                                               .error_from = logged,
                                               .attach_only = script->attach_only,
+                                              .once = script->once,
                                       },
                                       cancel, &result.status, error);
         if (!run_output_flush(log, ended ? error : NULL) || !ended)

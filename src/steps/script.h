@@ -9,6 +9,7 @@ typedef struct {
         const char *directory;                  /* its argument; NULL: none */
         const Value *source, *params, *version; /* params and version are left out when empty */
         bool keep_result; /* get, put: process "resource", its answer kept as a property */
+        bool once;        /* a put: never begun again when it is not known whether it began */
         bool attach_only; /* a put that began in another life: never begin it again */
 } Script;
 

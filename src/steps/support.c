@@ -317,6 +317,31 @@ bool step_journal_save(const StepCall *call, BuildStepState state, const PoolCon
                 error);
 }
 
+typedef struct {
+        const GPtrArray *steps;
+        bool found;
+} Search;
+
+static void look_for_plan(const Plan *plan, void *data) {
+        Search *search = data;
+
+        for (guint i = 0; !search->found && i < search->steps->len; i++)
+                search->found = g_str_equal(((BuildStep *) search->steps->pdata[i])->plan_id,
+                                            plan->id);
+}
+
+bool step_journal_has(const StepCall *call, const Plan *plan) {
+        const RunSpec *spec = run_spec(call->run);
+
+        if (spec->lease.epoch < 2) /* nobody had it before us: what has begun is on its way */
+                return false;
+        g_autoptr(GPtrArray) steps = build_step_list(spec->settings->store, spec->build_id, NULL);
+        Search search = { .steps = steps };
+        if (steps)
+                plan_each(plan, look_for_plan, &search);
+        return search.found;
+}
+
 bool step_finish(const StepCall *call, bool succeeded, const Value *result, GError **error) {
         fault_here("step-finished");
         if (!step_journal_save(call, succeeded ? BUILD_STEP_SUCCEEDED : BUILD_STEP_FAILED, NULL,

@@ -67,6 +67,8 @@ bool step_journal_find(const StepCall *call, BuildStep **ret, GError **error);
  * is there is kept, unless credentials were used, whose names go with every result. */
 bool step_journal_save(const StepCall *call, BuildStepState state, const PoolContainer *container,
                        const Value *result, GError **error);
+/* Whether something of the plan has begun, once another life of the server has had the build. */
+bool step_journal_has(const StepCall *call, const Plan *plan);
 /* The end of a step that ran to one, after its finish event. */
 bool step_finish(const StepCall *call, bool succeeded, const Value *result, GError **error);
 bool step_journal_is_over(const BuildStep *step); /* accepts NULL */

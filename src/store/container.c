@@ -389,8 +389,9 @@ static bool sweep_in(DbTx *tx, void *data, GError **error) {
                          DB_INT(spec->now - spec->hijack_grace / 1000)),
                      &created, error) ||
             !tx_exec(tx,
+                     /* Nobody is about to ask a worker for those of a build that is over. */
                      SQL("UPDATE containers SET state = 'destroying' WHERE state = 'creating' AND "
-                         "created < $1 AND " ORPHAN,
+                         "(created < $1 OR for_build_id > 0) AND " ORPHAN,
                          DB_INT(spec->now - spec->creating_grace / 1000)),
                      &creating, error) ||
             !tx_exec(tx, SQL("UPDATE containers SET state = 'destroying' WHERE state = 'failed'"),

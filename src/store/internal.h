@@ -15,7 +15,7 @@ typedef struct Heartbeats Heartbeats;     /* worker_heartbeat.c */
 struct Store {
         Db *db;
         bool postgres;
-        char *log_directory;
+        char *log_directory, *node;
         Bus *bus;
         Logs *logs;
         ConfigCache *configs;

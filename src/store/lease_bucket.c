@@ -25,6 +25,10 @@ static bool count_nodes(DbTx *tx, const Renew *renew, Time now, int64_t *ret, GE
                        SQL("DELETE FROM lease_nodes WHERE work = $1 AND expires <= $2",
                            DB_INT(renew->work), DB_INT(now)),
                        NULL, error) &&
+               tx_exec(tx,
+                       SQL("DELETE FROM work_locks WHERE NOT EXISTS (SELECT 1 FROM lease_nodes n "
+                           "WHERE n.node = work_locks.node)"),
+                       NULL, error) &&
                tx_int(tx, 1, ret,
                       SQL("SELECT count(*) FROM lease_nodes WHERE work = $1", DB_INT(renew->work)),
                       error);

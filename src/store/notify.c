@@ -17,6 +17,7 @@ static const char *const channels[NOTIFY_KINDS] = {
         [NOTIFY_RESOURCES] = "resources",
         [NOTIFY_WORKERS] = "workers",
         [NOTIFY_TEAMS] = "teams",
+        [NOTIFY_LOCKS] = "locks",
 };
 
 typedef struct {

@@ -19,6 +19,7 @@ typedef enum {
         NOTIFY_RESOURCES,      /* id: pipeline. What is to be checked may have changed */
         NOTIFY_WORKERS,        /* id: worker. Registered, left, changed state or has room again */
         NOTIFY_TEAMS,          /* id: team. Its auth changed */
+        NOTIFY_LOCKS,          /* id: 0. A work lock was released */
         NOTIFY_KINDS,
 } NotifyKind;
 

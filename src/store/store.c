@@ -60,6 +60,7 @@ Store *store_open(const StoreSpec *spec, GError **error) {
         store->db = g_steal_pointer(&db);
         store->postgres = postgres;
         store->log_directory = g_strdup(spec->log_directory);
+        store->node = g_strdup(spec->node);
         store->flush_period = spec->flush ? spec->flush : FLUSH_PERIOD;
         mutex_init(&store->flush_lock);
         condition_init(&store->flush_wake);
@@ -101,6 +102,7 @@ void store_close(Store *store) {
         condition_destroy(&store->flush_wake);
         mutex_destroy(&store->flush_lock);
         g_free(store->log_directory);
+        g_free(store->node);
         g_free(store);
 }
 

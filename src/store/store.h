@@ -22,6 +22,7 @@
 #include "store/token.h"
 #include "store/user.h"
 #include "store/volume.h"
+#include "store/work_lock.h"
 #include "store/worker.h"
 #include "store/worker_artifact.h"
 
@@ -33,6 +34,7 @@ typedef struct {
         DbSpec db;
         const char *log_directory; /* of build logs; made if missing. SQLite only */
         Duration flush;            /* of check times and heartbeats to the database; 0: 10 s */
+        const char *node; /* this web node's name in work locks; NULL: it is the only one */
 } StoreSpec;
 
 /* Opens the database (db_open's errors), recovers logs lazily. */

@@ -104,7 +104,8 @@ static bool open_store(Web *web, GError **error) {
                                    .readers = postgres ? (size_t) options->backend_max_conns : 0,
                                    .encryption_key = options->encryption_key,
                                    .old_encryption_key = options->old_encryption_key },
-                           .log_directory = logs };
+                           .log_directory = logs,
+                           .node = web->node };
 
         if (!directory_make(web->work_directory, 0700, error))
                 return false;
@@ -269,6 +270,8 @@ static void stop(Web *web) {
                 engine_free(web->engine, ENGINE_GRACE);
         checker_free(web->checker);
         janitor_free(web->janitor);
+        if (web->store) /* the others need not wait for us */
+                lease_bucket_release(web->store, web->node, NULL);
         stop_server(web->worker_server);
         metrics_free(web->metrics);
         api_free(web->api);

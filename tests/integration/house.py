@@ -107,27 +107,29 @@ class House:
         self.web_flags, self.worker_flags = list(web_flags), list(worker_flags)
         if database:
             self.web_flags += database.flags()
+        self.web_directory = self.directory / "web"  # may be set to another place before the start
+        self.worker_name, self.environment = "w1", {}
         self.web = self.worker = None
         self.past = []  # (name, process) of those that ended
 
     def start_web(self, fault=None):
         self.web = harness.Process(
-            [WEB, "--work-dir", self.directory / "web", "--bind-ip", "127.0.0.1", "--bind-port", self.port,
+            [WEB, "--work-dir", self.web_directory, "--bind-ip", "127.0.0.1", "--bind-port", self.port,
              "--external-url", self.url, "--add-local-user", "test:test", "--main-team-local-user", "test",
              *self.web_flags],
-            env={**os.environ, "WEIR_FAULT": fault or "", "G_SLICE": "always-malloc"})
+            env={**os.environ, **self.environment, "WEIR_FAULT": fault or "", "G_SLICE": "always-malloc"})
         self._until_open(self.web, self.port)
         return self
 
     def start_worker(self, fault=None):
         garden, volumes, health = self.worker_ports
         self.worker = harness.Process(
-            [WORKER, "--name", "w1", "--work-dir", self.directory / "worker",
-             "--web-socket", self.directory / "web/worker.sock", "--resource-types", harness.RESOURCE_TYPES,
+            [WORKER, "--name", self.worker_name, "--work-dir", self.directory / "worker",
+             "--web-socket", self.web_directory / "worker.sock", "--resource-types", harness.RESOURCE_TYPES,
              "--containerd-init-bin", INIT, "--containerd-allow-host-access",
              "--containerd-network-pool", self.pool, "--bind-port", garden, "--baggageclaim-bind-port", volumes,
              "--healthcheck-bind-ip", "127.0.0.1", "--healthcheck-bind-port", health, *self.worker_flags],
-            env={**os.environ, "WEIR_FAULT": fault or "", "G_SLICE": "always-malloc"})
+            env={**os.environ, **self.environment, "WEIR_FAULT": fault or "", "G_SLICE": "always-malloc"})
         self.worker.wait_for('"worker.started"|worker.started')
         return self
 
@@ -200,12 +202,6 @@ class House:
     def shims(self):
         """Process 1 of each of our containers."""
         return [pid for pid, argv in processes() if argv[0].endswith("weir-init") and self._is_ours(pid)]
-
-    def runtimes(self):
-        """The OCI runtime's processes that work for our worker now."""
-        place = str(self.directory / "worker")
-        return [pid for pid, argv in processes()
-                if pathlib.Path(argv[0]).name == "runc" and place in " ".join(argv)]
 
     def _is_ours(self, pid):
         with contextlib.suppress(OSError):

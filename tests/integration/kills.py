@@ -7,7 +7,7 @@ ended as planned has its whole log, what did not says why, and a watcher sees ea
 import collections
 import contextlib
 import os
-import pathlib
+import shutil
 import signal
 import threading
 import time
@@ -31,14 +31,33 @@ ELSEWHERE = {"migrate-before", "migrate-after", "db-retry", "step-failed", "volu
 HOOK = "#!/bin/sh\nsleep 0.$(( $(date +%N | cut -c1-1) ))\n"
 
 
+# An OCI runtime that is killed while it makes a container, when a file says so and after how long.
+RUNTIME = """#!/bin/bash
+case " $* " in *" run "*)
+    if mv {place}/die {place}/dies.$$ 2>/dev/null; then
+        {runc} "$@" &
+        sleep "$(cat {place}/dies.$$)"
+        kill -9 $!
+        wait $!
+        exit 137
+    fi
+esac
+exec {runc} "$@"
+"""
+
+
 class Kills:
     """One house that dies again and again, with a git server and a recorder of effects outside of it."""
 
     def __init__(self, place, random, database=None):
         self.random = random
         self.kind = "postgres" if database else "sqlite"
-        self.house = house.House(place, SHORT, ["--connection-drain-timeout", "2s", "--sweep-interval", "1s"],
-                                 database).start()
+        self.place = place
+        runtime = place / "runtime"
+        runtime.write_text(RUNTIME.format(place=place, runc=shutil.which("runc")))
+        runtime.chmod(0o755)
+        self.house = house.House(place, SHORT, ["--connection-drain-timeout", "2s", "--sweep-interval", "1s",
+                                                "--oci-runtime", runtime], database).start()
         self.git = harness.GitServer(place / "git", self.house.gateway)
         self.sink = self.git.repository("sink")
         self.sink.commit("first", {"name": "a file\n"})
@@ -93,13 +112,28 @@ class Kills:
 
     def kill(self, victims):
         """True when there was somebody to kill."""
-        if victims in (["shim"], ["runtime"]):
-            return self.kill_one(self.house.shims if victims == ["shim"] else self.house.runtimes)
+        if victims == ["shim"]:
+            return self.kill_one(self.house.shims)
+        if victims == ["runtime"]:
+            return self.kill_runtime()
         for name in victims:
             self.house.kill(name)
         for name in reversed(victims):  # a worker can wait for web
             self.bring_back(name)
         return True
+
+    def kill_runtime(self, patience=5):
+        """The next `run` of the runtime dies after a moment (RUNTIME below)."""
+        mark = self.place / "die"
+        mark.write_text(f"0.{self.random.randint(0, 60):03d}")
+        deadline = time.monotonic() + patience
+        while mark.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        try:
+            mark.unlink()
+        except FileNotFoundError:
+            return True
+        return False
 
     def kill_one(self, find, patience=5):
         deadline = time.monotonic() + patience
@@ -164,6 +198,7 @@ class Kills:
                           for message in watcher.errors()})
         self.rounds.append((what, when, collections.Counter(outcomes.values()),
                             sum(watcher.reconnects for watcher in watchers.values()), reasons))
+        print(self.table(self.rounds[-1:]), flush=True)
         work.api.call("DELETE", f"/teams/main/pipelines/{work.name}")
 
     def faults_of(self, work, what, job, watcher):
@@ -228,9 +263,12 @@ class Kills:
                 return
             time.sleep(0.2)
 
-    def table(self):
-        lines = [f"{self.kind:12} {'when':40} {'succeeded':>9} {'failed':>6} {'errored':>7} {'reconnects':>10}"]
-        for what, when, count, reconnects, reasons in self.rounds:
+    def heading(self):
+        return f"{self.kind:12} {'when':40} {'succeeded':>9} {'failed':>6} {'errored':>7} {'reconnects':>10}"
+
+    def table(self, rounds):
+        lines = []
+        for what, when, count, reconnects, reasons in rounds:
             lines.append(f"{what:12} {when:40} {count['succeeded']:9} {count['failed']:6} {count['errored']:7} {reconnects:10}")
             lines += [f"             {reason[:150]}" for reason in reasons]
         return "\n".join(lines)
@@ -248,11 +286,12 @@ def ways_at_points():
 def run(place, random, ways, database=None):
     """One round for each way to die; then nothing may be left."""
     kills = Kills(place, random, database)
+    print(kills.heading())
     try:
         for number, (how, *words) in enumerate(ways, 1):
             getattr(kills, how)(number, *words)
         kills.check_nothing_is_left()
     finally:
-        print(kills.table())
+        print(f"{len(kills.rounds)} rounds on {kills.kind}")
         kills.stop()
     assert not kills.wrong, "\n".join(kills.wrong)
