@@ -233,9 +233,10 @@ static void control_run(Streams *streams, Control *control) {
         if (turn == ENDED) {
                 ProcessState state;
                 process_state(control->process, &state);
-                GardenPayload payload = { .has = GARDEN_HAS_EXIT_STATUS,
+                GardenPayload payload = { .has = state.failure ? 0 : GARDEN_HAS_EXIT_STATUS,
                                           .process_id = (char *) process_id(control->process),
-                                          .exit_status = state.code };
+                                          .exit_status = state.code,
+                                          .error = (char *) state.failure };
                 send_payload(control, &payload, streams->stopping);
         } else if (turn == GONE && control->input >= 0)
                 close_input(control); /* what reads it must not wait for ever */

@@ -120,28 +120,71 @@ static GPtrArray *processes_copy(Container *container) {
         return copy;
 }
 
-static void end_all(Container *container, bool doubtful_only) {
+static void drop_process(Container *container, Process *process) {
+        g_autofree char *directory = g_strdup_printf("%s/processes/%u", container->directory,
+                                                     process_number(process));
+        {
+                MUTEX_SCOPE(&container->lock);
+                g_ptr_array_remove(container->processes, process);
+        }
+        directory_remove(directory, NULL);
+}
+
+static void end_all(Container *container, const char *reason) {
+        g_autoptr(GPtrArray) processes = processes_copy(container);
+        for (guint i = 0; i < processes->len; i++)
+                process_gone(g_ptr_array_index(processes, i), reason);
+}
+
+/* Who sees it end: what it did not destroy itself did not end as it should. */
+static void init_died(Container *container) {
+        g_autofree char *death = NULL, *reason = NULL;
+        {
+                MUTEX_SCOPE(&container->lock);
+                container->dead = true;
+                if (!container->killing && container->shim)
+                        death = shim_death(container->shim);
+        }
+        if (death) {
+                reason = g_strconcat("process 1 of the container ", death, NULL);
+                log_info("containers", "init-died", "handle", container->handle, "reason", reason);
+        }
+        end_all(container, reason);
+}
+
+/* What the shim has not named never reached it: its worker died first. It can be started as if it never was. */
+static void drop_doubtful(Container *container) {
         g_autoptr(GPtrArray) processes = processes_copy(container);
         for (guint i = 0; i < processes->len; i++) {
                 Process *process = g_ptr_array_index(processes, i);
-                if (!doubtful_only || process_doubtful(process))
-                        process_gone(process);
+                if (!process_doubtful(process))
+                        continue;
+                drop_process(container, process);
+                process_gone(process, "it was not started: the worker went away");
         }
+}
+
+/* The shim keeps an ended process until we have heard of its end. */
+static void forget(Container *container, uint32_t number) {
+        const ShimMessage message = { .kind = SHIM_FORGET, .number = number };
+        g_autoptr(Shim) shim = NULL;
+        {
+                MUTEX_SCOPE(&container->lock);
+                shim = container->shim ? shim_ref(container->shim) : NULL;
+        }
+        if (shim)
+                shim_try_send(shim, &message);
 }
 
 /* On the watching thread. */
 static void shim_said(const ShimMessage *message, void *data) {
         Container *container = data;
         if (!message) {
-                {
-                        MUTEX_SCOPE(&container->lock);
-                        container->dead = true;
-                }
-                end_all(container, false);
+                init_died(container);
                 return;
         }
         if (message->kind == SHIM_HELLO) {
-                end_all(container, true); /* a start that never reached it */
+                drop_doubtful(container);
                 return;
         }
         g_autoptr(Process) process = NULL;
@@ -153,6 +196,8 @@ static void shim_said(const ShimMessage *message, void *data) {
         }
         if (process)
                 process_told(process, message);
+        if (message->kind == SHIM_EXITED)
+                forget(container, message->number);
 }
 
 bool container_meet(Container *container, pid_t pid, int pidfd, GError **error) {
@@ -195,6 +240,7 @@ bool container_kill(Container *container, GError **error) {
         {
                 MUTEX_SCOPE(&container->lock);
                 shim = container->shim ? shim_ref(container->shim) : NULL;
+                container->killing = true;
         }
         if (!shim)
                 return true;
@@ -206,7 +252,7 @@ bool container_kill(Container *container, GError **error) {
         }
         shim_free(shim);
         if (dead) {
-                end_all(container, false);
+                end_all(container, NULL);
                 let_go(container);
         }
         return dead;
@@ -242,7 +288,7 @@ void container_load_processes(Container *container, Shim *shim) {
                         continue;
                 }
                 process_state(process, &state);
-                if (state.ended)
+                if (state.ended && !state.failure)
                         container->last_code = state.code;
                 g_ptr_array_add(container->processes, process);
         }
@@ -358,16 +404,6 @@ static Process *add_process(Container *container, const GardenProcessSpec *spec,
         MUTEX_SCOPE(&container->lock);
         g_ptr_array_add(container->processes, process_ref(process));
         return process;
-}
-
-static void drop_process(Container *container, Process *process) {
-        g_autofree char *directory = g_strdup_printf("%s/processes/%u", container->directory,
-                                                     process_number(process));
-        {
-                MUTEX_SCOPE(&container->lock);
-                g_ptr_array_remove(container->processes, process);
-        }
-        directory_remove(directory, NULL);
 }
 
 Process *container_run(Container *container, const GardenProcessSpec *spec, Cancel *cancel,

@@ -17,6 +17,7 @@ struct Container {
         int root;   /* the container's own root directory, while it lives */
         int64_t pid, pid_start;
         bool dead, destroying, listed;
+        bool killing; /* by us, on purpose */
         uint32_t next_number;
         GPtrArray *processes; /* of Process, oldest first */
         int last_code;        /* -1: none ended */

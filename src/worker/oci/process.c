@@ -33,9 +33,10 @@ struct Process {
         bool tty;
         int64_t ceiling;
         char *id, *directory;
-        Shim *shim;
         Mutex lock; /* of all below */
         Condition changed;
+        Shim *shim; /* NULL: it has ended */
+        char *lost; /* why its end is not known */
         Phase phase;
         bool doubtful;
         int code;
@@ -96,6 +97,12 @@ static void close_files(Process *process) {
         if (process->sent)
                 munmap(process->sent, sizeof(int64_t) * SHIM_STREAMS);
         process->sent = NULL;
+}
+
+/* Its two descriptors are shared by the container's processes, and must not outlive the container by one of them. */
+static void let_go_of_shim(Process *process) {
+        shim_free(process->shim);
+        process->shim = NULL;
 }
 
 static Process *process_make(const ProcessSetup *setup, GError **error) {
@@ -179,11 +186,14 @@ Process *process_load(const char *directory, uint32_t number, Shim *shim, GError
         else if (!shim) {
                 process->phase = ENDED;
                 process->code = CODE_KILLED;
+                process->lost = g_strdup("process 1 of the container is gone");
         }
         process->doubtful = process->phase == RUNNING;
         process->ended_at = clock_monotonic();
-        if (process->phase == ENDED)
+        if (process->phase == ENDED) {
                 close_files(process);
+                let_go_of_shim(process);
+        }
         return process;
 }
 
@@ -203,6 +213,7 @@ void process_free(Process *process) {
         shim_free(process->shim);
         g_free(process->id);
         g_free(process->directory);
+        g_free(process->lost);
         g_free(process);
 }
 
@@ -228,9 +239,10 @@ static void wake(Process *process) {
         condition_broadcast(&process->changed);
 }
 
-static void end_with(Process *process, int code) {
+static void end_with(Process *process, int code, const char *lost) {
         if (process->phase == ENDED || process->phase == FAILED)
                 return;
+        process->lost = g_strdup(lost);
         for (int i = 0; i < SHIM_STREAMS; i++)
                 process->spools[i].end = spool_size(&process->spools[i]);
         process->code = code;
@@ -238,15 +250,10 @@ static void end_with(Process *process, int code) {
         process->ended_at = clock_monotonic();
         fd_close(process->input);
         process->input = -1;
+        let_go_of_shim(process);
         wake(process);
         if (process->watches->len == 0)
                 close_files(process);
-}
-
-static void forget(Process *process) {
-        ShimMessage message = { .kind = SHIM_FORGET, .number = process->number };
-        if (process->shim)
-                shim_try_send(process->shim, &message);
 }
 
 void process_told(Process *process, const ShimMessage *message) {
@@ -274,19 +281,19 @@ void process_told(Process *process, const ShimMessage *message) {
                 }
                 break;
         case SHIM_EXITED:
-                end_with(process, (int) CLAMP(message->value, 0, 255));
-                forget(process);
+                end_with(process, (int) CLAMP(message->value, 0, 255), NULL);
                 break;
         default:
                 break;
         }
 }
 
-void process_gone(Process *process) {
+void process_gone(Process *process, const char *reason) {
         int code = CODE_KILLED;
         MUTEX_SCOPE(&process->lock);
-        read_status(process, &code);
-        end_with(process, code);
+        if (read_status(process, &code))
+                reason = NULL;
+        end_with(process, code, reason);
         condition_broadcast(&process->changed);
 }
 
@@ -341,6 +348,17 @@ static int make_spec(const Process *process, const ProcessStart *start, GError *
         return fd_steal(&fd);
 }
 
+/* To one that has ended nothing is sent, and that is fine. */
+static bool send_to_shim(Process *process, const ShimMessage *message, const int *fds,
+                         size_t fd_count, GError **error) {
+        g_autoptr(Shim) shim = NULL;
+        {
+                MUTEX_SCOPE(&process->lock);
+                shim = process->shim ? shim_ref(process->shim) : NULL;
+        }
+        return !shim || shim_send(shim, message, fds, fd_count, error);
+}
+
 static bool send_start(Process *process, const ProcessStart *start, GError **error) {
         int ends[2];
         autofd spec = make_spec(process, start, error);
@@ -362,7 +380,7 @@ static bool send_start(Process *process, const ProcessStart *start, GError **err
                               [SHIM_FD_STDERR] = process->spools[SHIM_STDERR].fd,
                               [SHIM_FD_INPUT] = input };
         ShimMessage message = { .kind = SHIM_START, .number = process->number };
-        return shim_send(process->shim, &message, fds, SHIM_FDS, error);
+        return send_to_shim(process, &message, fds, SHIM_FDS, error);
 }
 
 /* Upstream's texts, which come from runc exec; the numbers are errno's. */
@@ -426,6 +444,7 @@ void process_state(Process *process, ProcessState *ret) {
         MUTEX_SCOPE(&process->lock);
         *ret = (ProcessState){ .ended = process->phase == ENDED,
                                .code = process->code,
+                               .failure = process->lost,
                                .ended_at = process->ended_at };
         for (int i = 0; i < SHIM_STREAMS; i++) {
                 ret->end[i] = process->spools[i].end;
@@ -558,14 +577,14 @@ bool process_resize(Process *process, GardenWindow window, GError **error) {
                                 .number = process->number,
                                 .value = window.columns,
                                 .extra = window.rows };
-        return !process->shim || shim_send(process->shim, &message, NULL, 0, error);
+        return send_to_shim(process, &message, NULL, 0, error);
 }
 
 static bool send_signal(Process *process, int number, bool group, GError **error) {
         ShimMessage message = {
                 .kind = SHIM_SIGNAL, .number = process->number, .value = number, .extra = group
         };
-        return !process->shim || shim_send(process->shim, &message, NULL, 0, error);
+        return send_to_shim(process, &message, NULL, 0, error);
 }
 
 bool process_signal(Process *process, int number, GError **error) {

@@ -20,7 +20,7 @@ typedef struct {
         bool tty;
         uint32_t number;
         const char *directory; /* of its files, made if missing */
-        Shim *shim;            /* borrowed; NULL: the container is dead */
+        Shim *shim;            /* borrowed, and let go at its end; NULL: the container is dead */
         int64_t ceiling;       /* 0: SPOOL_CEILING */
 } ProcessSetup;
 
@@ -44,7 +44,8 @@ bool process_start(Process *process, const ProcessStart *start, Cancel *cancel, 
 
 /* What the shim said of it; on the watching thread. gone: the container died under it. */
 void process_told(Process *process, const ShimMessage *message);
-void process_gone(Process *process);
+/* Its end was not told: it is as the status file says, else killed. reason (may be NULL) is then its failure. */
+void process_gone(Process *process, const char *reason);
 /* After a restart: whether the shim has not named it (yet). */
 bool process_doubtful(Process *process);
 
@@ -56,8 +57,10 @@ bool process_tty(const Process *process);
 
 typedef struct {
         bool ended;
-        Duration ended_at;           /* monotonic; of an earlier worker's: when it was loaded */
-        int code;                    /* exit code, or 128 + signal */
+        Duration ended_at; /* monotonic; of an earlier worker's: when it was loaded */
+        int code;          /* exit code, or 128 + signal */
+        const char
+                *failure; /* why its end is not known; NULL: it is. Lives as long as the process */
         int64_t end[SHIM_STREAMS];   /* bytes there are of each stream */
         unsigned turn[SHIM_STREAMS]; /* as process_take_over() */
 } ProcessState;

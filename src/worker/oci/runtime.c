@@ -132,10 +132,14 @@ static void set_failure(GError **error, const char *log_path, const ChildResult 
         g_autofree char *message = last_message(log_path);
         g_autofree char *said = g_strdup(result->error ? result->error : "");
         g_strstrip(said);
-        g_set_error(error, ERROR, ERROR_IO, "OCI runtime: %s",
-                    message ? message
-                    : *said ? said
-                            : "failed without a message");
+        if (result->status > 128)
+                g_set_error(error, ERROR, ERROR_IO, "OCI runtime was killed by signal %d (%s)",
+                            result->status - 128, strsignal(result->status - 128));
+        else
+                g_set_error(error, ERROR, ERROR_IO, "OCI runtime: %s",
+                            message ? message
+                            : *said ? said
+                                    : "failed without a message");
 }
 
 /* Reads and removes the file the runtime wrote the pid to. */

@@ -40,7 +40,8 @@ struct Shim {
         int socket, pidfd;
         ShimFn fn;
         void *data;
-        bool dead; /* watch->lock */
+        bool dead;     /* watch->lock, as all below */
+        siginfo_t end; /* si_pid 0: not known */
 };
 
 /* ---- listening ---- */
@@ -75,13 +76,15 @@ static void handle_messages(ShimWatch *watch, Shim *shim) {
 }
 
 static void handle_death(ShimWatch *watch, Shim *shim) {
-        siginfo_t info;
+        siginfo_t end = { 0 };
         handle_messages(watch, shim); /* what it said before it died */
         epoll_ctl(watch->epoll, EPOLL_CTL_DEL, shim->pidfd, NULL);
-        waitid(P_PIDFD, (id_t) shim->pidfd, &info, WEXITED | WNOHANG);
+        if (waitid(P_PIDFD, (id_t) shim->pidfd, &end, WEXITED | WNOHANG) < 0)
+                end.si_pid = 0;
         {
                 MUTEX_SCOPE(&watch->lock);
                 shim->dead = true;
+                shim->end = end;
                 condition_broadcast(&watch->idle);
         }
         shim->fn(NULL, shim->data);
@@ -256,4 +259,14 @@ bool shim_wait_dead(Shim *shim, Duration most, GError **error) {
 bool shim_alive(Shim *shim) {
         MUTEX_SCOPE(&shim->watch->lock);
         return !shim->dead;
+}
+
+char *shim_death(Shim *shim) {
+        MUTEX_SCOPE(&shim->watch->lock);
+        if (shim->end.si_pid == 0)
+                return g_strdup("is gone");
+        if (shim->end.si_code == CLD_EXITED)
+                return g_strdup_printf("exited with status %d", shim->end.si_status);
+        return g_strdup_printf("was killed by signal %d (%s)", shim->end.si_status,
+                               strsignal(shim->end.si_status));
 }

@@ -37,3 +37,6 @@ void shim_kill(Shim *shim);
 /* Waits until process 1 is dead; ERROR_TIMEOUT after `most`. */
 bool shim_wait_dead(Shim *shim, Duration most, GError **error);
 bool shim_alive(Shim *shim);
+/* How it ended: "was killed by signal 9 (Killed)", "exited with status 1"; "is gone" where that is not known: after
+ * a restart it is no child of ours. From fn or later. Returns new. */
+char *shim_death(Shim *shim);

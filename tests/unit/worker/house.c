@@ -141,3 +141,12 @@ void house_run(House *house, const char *handle, const char *script, const char 
         ret->output = house_read(process, SHIM_STDOUT, &ret->output_length);
         ret->error = house_read(process, SHIM_STDERR, NULL);
 }
+
+pid_t house_init(House *house, const char *handle) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *path = g_build_filename(house->directory, "containers", handle, "init.pid",
+                                                 NULL);
+        g_autofree char *pid = file_read(path, 32, NULL, &error);
+        g_assert_no_error(error);
+        return (pid_t) atoi(pid);
+}

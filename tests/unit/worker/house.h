@@ -21,6 +21,9 @@ void house_restart(House *house);
 void house_container(House *house, const char *handle); /* unprivileged */
 void house_make(House *house, const GardenContainerSpec *spec);
 
+/* The pid of process 1. */
+pid_t house_init(House *house, const char *handle);
+
 /* What a process did. */
 typedef struct {
         int code;

@@ -279,12 +279,55 @@ static void when_process_1_dies_all_its_processes_ended(void) {
         house_container(house, "box");
         g_autoptr(GError) error = NULL;
         g_autoptr(Process) process = house_start(house, "box", "task", "exec sleep 1000", false);
-        g_autofree char *path = g_build_filename(house->directory, "containers/box/init.pid", NULL);
-        g_autofree char *pid = file_read(path, 32, NULL, &error);
         int code = -1;
-        kill((pid_t) atoi(pid), SIGKILL);
+        kill(house_init(house, "box"), SIGKILL);
         process_wait(process, NULL, &code, &error);
         g_assert_cmpint(code, ==, 137);
+        ProcessState state;
+        process_state(process, &state);
+        g_assert_cmpstr(state.failure, ==,
+                        "process 1 of the container was killed by signal 9 (Killed)");
+}
+
+static unsigned open_descriptors(void) {
+        unsigned count = 0;
+        g_autoptr(GDir) entries = g_dir_open("/proc/self/fd", 0, NULL);
+        while (g_dir_read_name(entries))
+                count++;
+        return count;
+}
+
+static void ended_processes_hold_no_descriptors(void) {
+        g_autoptr(House) house = house_open();
+        if (!house)
+                return;
+        house_container(house, "box");
+        g_autoptr(GPtrArray) kept = g_ptr_array_new_with_free_func((GDestroyNotify) process_free);
+        unsigned before = open_descriptors();
+        for (int i = 0; i < 20; i++) {
+                Process *process = house_start(house, "box", NULL, "echo late; exit 3", false);
+                int code;
+                process_wait(process, NULL, &code, NULL);
+                g_assert_cmpint(code, ==, 3);
+                g_ptr_array_add(kept, process);
+        }
+        g_assert_cmpuint(open_descriptors(), ==, before);
+        containers_destroy(house->containers, "box", NULL);
+        g_assert_cmpuint(open_descriptors(), <, before); /* those of process 1 went too */
+}
+
+static void what_ended_can_still_be_read(void) {
+        g_autoptr(House) house = house_open();
+        if (!house)
+                return;
+        house_container(house, "box");
+        g_autoptr(Process) process = house_start(house, "box", "task", "echo late; exit 3", false);
+        int code;
+        process_wait(process, NULL, &code, NULL);
+        g_autofree char *text = house_read(process, SHIM_STDOUT, NULL);
+        g_assert_cmpstr(text, ==, "late\n");
+        g_assert_true(process_signal(process, SIGTERM, NULL)); /* nobody there, and that is fine */
+        g_assert_true(process_resize(process, (GardenWindow){ 80, 24 }, NULL));
 }
 
 /* ---- the worker comes back ---- */
@@ -320,6 +363,7 @@ static void a_restarted_worker_finds_processes_and_their_output(void) {
 
         g_autoptr(Process) running = container_process(container, "task", &error);
         g_assert_no_error(error);
+        await_bytes(running, SHIM_STDOUT, 64);
         container_stop(container, false, NULL, &error);
         process_wait(running, NULL, &code, &error);
         g_autofree char *output = house_read(running, SHIM_STDOUT, NULL);
@@ -342,10 +386,8 @@ static void a_container_that_died_meanwhile_is_listed_and_can_go(void) {
         house_container(house, "box");
         g_autoptr(GError) error = NULL;
         g_autoptr(Process) process = house_start(house, "box", "task", "exec sleep 1000", false);
-        g_autofree char *path = g_build_filename(house->directory, "containers/box/init.pid", NULL);
-        g_autofree char *pid = file_read(path, 32, NULL, &error);
         int code = -1;
-        kill((pid_t) atoi(pid), SIGKILL);
+        kill(house_init(house, "box"), SIGKILL);
         process_wait(process, NULL, &code, &error);
         house_restart(house);
         g_autoptr(GPtrArray) handles = containers_list(house->containers, NULL);
@@ -546,6 +588,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/container/fault", a_failure_after_the_start_is_undone);
         g_test_add_func("/container/stop", stop_terminates_and_kills_what_does_not_listen);
         g_test_add_func("/container/init-dies", when_process_1_dies_all_its_processes_ended);
+        g_test_add_func("/container/descriptors", ended_processes_hold_no_descriptors);
+        g_test_add_func("/container/late", what_ended_can_still_be_read);
         g_test_add_func("/container/restart", a_restarted_worker_finds_processes_and_their_output);
         g_test_add_func("/container/dead", a_container_that_died_meanwhile_is_listed_and_can_go);
         g_test_add_func("/container/census", destroy_leaves_nothing);

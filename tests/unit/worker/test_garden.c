@@ -4,6 +4,7 @@
 #include "http/client.h"
 #include "worker/garden/server.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -306,6 +307,33 @@ static void a_hang_up_reaches_the_whole_group_also_after_the_end_of_input(void) 
         garden_close(&garden);
 }
 
+static void the_death_of_process_1_is_an_error_that_names_it(void) {
+        g_autoptr(House) house = house_open();
+        Garden garden = { .house = house };
+        Line control, again;
+        g_auto(GardenPayload) first = { 0 }, second = { 0 }, last = { 0 }, same = { 0 };
+        if (!house)
+                return;
+        house_container(house, "box");
+        garden_open(&garden);
+        line_open(&garden, "POST", "/containers/box/processes",
+                  "{\"id\":\"task\",\"path\":\"sleep\",\"args\":[\"1000\"]}", &control);
+        line_message(&control, &first);
+        kill(house_init(house, "box"), SIGKILL);
+        line_message(&control, &last);
+        g_assert_false(last.has & GARDEN_HAS_EXIT_STATUS);
+        g_assert_cmpstr(last.error, ==,
+                        "process 1 of the container was killed by signal 9 (Killed)");
+        line_close(&control);
+
+        line_open(&garden, "GET", "/containers/box/processes/task", NULL, &again);
+        line_message(&again, &second);
+        line_message(&again, &same);
+        g_assert_cmpstr(same.error, ==, last.error);
+        line_close(&again);
+        garden_close(&garden);
+}
+
 static void a_client_that_goes_leaves_the_process_running(void) {
         g_autoptr(House) house = house_open();
         Garden garden = { .house = house };
@@ -326,6 +354,8 @@ static void a_client_that_goes_leaves_the_process_running(void) {
         g_assert_cmpint(again.status, ==, 200);
         line_message(&again, &second);
         line_output(&garden, &second, "stdout?from=0", &output);
+        while (!strstr(output.text->str, "before")) /* what is typed is echoed at once */
+                g_assert_true(line_more(&output));
         say(&again, "{\"source\":0,\"data\":\"after\\n\"}\n");
         line_message(&again, &last);
         line_drain(&output);
@@ -401,6 +431,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/garden/process", a_process_is_three_connections);
         g_test_add_func("/garden/terminal", a_terminal_listens_and_is_resized);
         g_test_add_func("/garden/signal", a_signal_reaches_the_process);
+        g_test_add_func("/garden/init-dies", the_death_of_process_1_is_an_error_that_names_it);
         g_test_add_func("/garden/bytes", any_byte_reaches_standard_input);
         g_test_add_func("/garden/hang-up",
                         a_hang_up_reaches_the_whole_group_also_after_the_end_of_input);

@@ -51,7 +51,7 @@ static void an_exit_code_has_eight_bits_and_stays(void) {
         tell(process, SHIM_EXITED, 3, 0);
         tell(process, SHIM_FAILED, SHIM_STAGE_LOOKUP, 2);
         tell(process, (ShimKind) 12345, 0, 0);
-        process_gone(process);
+        process_gone(process, "reason");
         process_state(process, &state);
         g_assert_true(state.ended);
         g_assert_cmpint(state.code, ==, 255);
@@ -78,7 +78,33 @@ static void a_status_file_counts_only_when_whole(void) {
                 process_state(process, &state);
                 g_assert_true(state.ended);
                 g_assert_cmpint(state.code, ==, files[i].code);
+                g_assert_cmpstr(state.failure, ==,
+                                files[i].code == 137 ? "process 1 of the container is gone" : NULL);
                 g_assert_cmpint(state.end[SHIM_STDOUT], ==, 4);
+                directory_remove(directory, NULL);
+        }
+}
+
+static void a_lost_process_says_why_unless_its_status_was_written(void) {
+        static const struct {
+                const char *status, *failure;
+                int code;
+        } cases[] = {
+                { "", "it went", 137 },
+                { "exit 4 0 0\n", NULL, 4 },
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *directory = NULL;
+                g_autoptr(Process) process = make(&directory);
+                ProcessState state;
+                tell(process, SHIM_STARTED, 5, 0);
+                put(directory, "status", cases[i].status);
+                process_gone(process, "it went");
+                process_gone(process, "again");
+                process_state(process, &state);
+                g_assert_true(state.ended);
+                g_assert_cmpint(state.code, ==, cases[i].code);
+                g_assert_cmpstr(state.failure, ==, cases[i].failure);
                 directory_remove(directory, NULL);
         }
 }
@@ -111,6 +137,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/process/end", the_end_of_a_stream_is_that_of_its_file);
         g_test_add_func("/process/code", an_exit_code_has_eight_bits_and_stays);
         g_test_add_func("/process/status", a_status_file_counts_only_when_whole);
+        g_test_add_func("/process/lost", a_lost_process_says_why_unless_its_status_was_written);
         g_test_add_func("/process/sent", what_was_sent_is_remembered);
         return g_test_run();
 }
