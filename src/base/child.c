@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -20,6 +22,7 @@ extern char **environ;
 #define STDERR_KEPT_BYTES ((size_t) 64 * 1024)
 #define KILL_AFTER (2 * DURATION_SECOND)
 #define PIPE_READ_BYTES ((size_t) 16 * 1024)
+#define CHILDREN_MAX ((size_t) 1024 * 1024)
 
 /* ---- in the child: between vfork and exec, so system calls only, nothing allocated, and none of
  * glibc's wrappers that reach for the other threads (setuid and its kin) ---- */
@@ -214,9 +217,29 @@ static GArray *descriptors_collect(const ChildSpec *spec, GError **error) {
         return g_steal_pointer(&descriptors);
 }
 
+/* Children that somebody here waits for. Whoever holds the lock may start one or look for orphans. */
+static struct {
+        pthread_mutex_t lock;
+        GHashTable *pids;
+} started = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* With the lock held. */
+static void remember(pid_t pid) {
+        if (!started.pids)
+                started.pids = g_hash_table_new(NULL, NULL);
+        g_hash_table_add(started.pids, GINT_TO_POINTER(pid));
+}
+
+/* After it was waited for: the number may be another's from now on. */
+static void forget(pid_t pid) {
+        MUTEX_SCOPE(&started.lock);
+        g_hash_table_remove(started.pids, GINT_TO_POINTER(pid));
+}
+
 static void reap(pid_t pid) {
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
                 ;
+        forget(pid);
 }
 
 /* Spawns, and waits until exec has happened or failed. */
@@ -232,8 +255,14 @@ static bool launch_run(Launch *launch, pid_t *ret, GError **error) {
         launch->report = write_end;
         launch->parent = getpid();
 
-        pid_t pid = launch->spec->die_with_parent ? spawn_for_ever(launch, &failed)
-                                                  : spawn_quietly(launch, &failed);
+        pid_t pid;
+        {
+                MUTEX_SCOPE(&started.lock);
+                pid = launch->spec->die_with_parent ? spawn_for_ever(launch, &failed)
+                                                    : spawn_quietly(launch, &failed);
+                if (pid >= 0)
+                        remember(pid);
+        }
         if (pid < 0) {
                 error_set_errno(error, failed, "start %s", launch->spec->argv[0]);
                 return false;
@@ -299,6 +328,7 @@ static bool collect_status(pid_t pid, int *ret, GError **error) {
                         error_set_errno(error, errno, "wait for process %d", (int) pid);
                         return false;
                 }
+        forget(pid);
         *ret = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         return true;
 }
@@ -527,4 +557,36 @@ bool child_run(const ChildSpec *spec, const char *input, size_t input_length, si
         result.error = g_string_free(g_steal_pointer(&run.complaint), false);
         *ret = result;
         return true;
+}
+
+/* ---- orphans ---- */
+
+static bool has_ended(pid_t pid) {
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
+        g_autofree char *text = file_read(path, 4096, NULL, NULL);
+        const char *after = text ? strrchr(text, ')') : NULL; /* the name may hold anything */
+        return after && after[1] == ' ' && after[2] == 'Z';
+}
+
+static void reap_one(const char *text, bool (*is_awaited)(pid_t pid, void *data), void *data) {
+        pid_t pid = (pid_t) atoi(text);
+        if (pid <= 1 || !has_ended(pid))
+                return;
+        MUTEX_SCOPE(&started.lock);
+        bool ours = started.pids && g_hash_table_contains(started.pids, GINT_TO_POINTER(pid));
+        if (!ours && !(is_awaited && is_awaited(pid, data)))
+                waitpid(pid, NULL, WNOHANG);
+}
+
+/* The kernel lists children by the thread that has them. */
+void child_reap_orphans(bool (*is_awaited)(pid_t pid, void *data), void *data) {
+        g_autoptr(GDir) threads = g_dir_open("/proc/self/task", 0, NULL);
+        for (const char *name; threads && (name = g_dir_read_name(threads));) {
+                g_autofree char *path = g_build_filename("/proc/self/task", name, "children", NULL);
+                g_autofree char *text = file_read(path, CHILDREN_MAX, NULL, NULL);
+                g_auto(GStrv) pids = g_strsplit(text ? text : "", " ", -1);
+                for (size_t i = 0; pids[i]; i++)
+                        reap_one(pids[i], is_awaited, data);
+        }
 }

@@ -42,3 +42,10 @@ bool child_wait(pid_t pid, int pidfd, Cancel *cancel, int *ret, GError **error);
  * new_session. The exit code is not an error. */
 bool child_run(const ChildSpec *spec, const char *input, size_t input_length, size_t output_limit,
                Cancel *cancel, ChildResult *ret, GError **error);
+
+/*
+ * For a program that adopts what its children leave behind (PR_SET_CHILD_SUBREAPER): asks how those have ended
+ * that neither child_start() started nor others wait for, so that they do not stay as zombies. is_awaited: whether
+ * somebody does; may be NULL.
+ */
+void child_reap_orphans(bool (*is_awaited)(pid_t pid, void *data), void *data);

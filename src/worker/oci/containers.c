@@ -1,5 +1,6 @@
 #include "worker/oci/container_private.h"
 
+#include "base/child.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "worker/oci/capability.h"
@@ -190,6 +191,26 @@ static void forget(Containers *containers, Container *container) {
         g_hash_table_remove(containers->table, container->handle);
 }
 
+static bool is_process_1(pid_t pid, void *data) {
+        Containers *containers = data;
+        GHashTableIter iterator;
+        void *value;
+        MUTEX_SCOPE(&containers->lock);
+        g_hash_table_iter_init(&iterator, containers->table);
+        while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+                Container *container = value;
+                MUTEX_SCOPE(&container->lock);
+                if (container->shim && container->pid == pid)
+                        return true;
+        }
+        return false;
+}
+
+/* What a runtime that was killed left behind came to us, and ended when its control groups were cleared. */
+static void reap_orphans(Containers *containers) {
+        child_reap_orphans(is_process_1, containers);
+}
+
 /* ---- volumes that come along ---- */
 
 /* Returns new: where the volume is. One that an earlier try made is taken as it is. */
@@ -292,6 +313,7 @@ bool containers_create(Containers *containers, const GardenContainerSpec *spec, 
                 if (!container_remove(container, &failure))
                         log_error("containers", "undo-failed", failure, "handle", spec->handle);
                 forget(containers, container);
+                reap_orphans(containers);
                 return false;
         }
         {
@@ -368,6 +390,7 @@ bool containers_destroy(Containers *containers, const char *handle, GError **err
                 return false;
         }
         forget(containers, container);
+        reap_orphans(containers);
         tell_changed(containers);
         return true;
 }

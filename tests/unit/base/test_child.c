@@ -8,9 +8,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LIMIT ((size_t) 1 << 20)
@@ -260,6 +263,52 @@ static void many_threads_start_children_at_once(void) {
                 thread_join(threads[i]);
 }
 
+/* ---- orphans ---- */
+
+static bool is_awaited(pid_t pid, void *data) {
+        return pid == *(pid_t *) data;
+}
+
+/* Returns the pid of a process that our child left behind and that has ended. */
+static pid_t make_orphan(void) {
+        const char *argv[] = { "sh", "-c", "sleep 0.1 >/dev/null 2>&1 & echo $!", NULL };
+        ChildSpec spec = { .argv = argv, .input = -1, .output = -1, .error = -1 };
+        g_auto(ChildResult) result = { 0 };
+        g_autoptr(GError) error = NULL;
+        child_run(&spec, NULL, 0, 64, NULL, &result, &error);
+        g_assert_no_error(error);
+        pid_t pid = (pid_t) atoi(result.output);
+        siginfo_t end;
+        waitid(P_PID, (id_t) pid, &end, WEXITED | WNOWAIT);
+        return pid;
+}
+
+static void orphans_are_reaped_unless_somebody_waits_for_them(void) {
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        pid_t orphan = make_orphan(), awaited = make_orphan();
+        child_reap_orphans(is_awaited, &awaited);
+        g_assert_cmpint(kill(orphan, 0), ==, -1);
+        g_assert_cmpint(kill(awaited, 0), ==, 0);
+        child_reap_orphans(NULL, NULL);
+        g_assert_cmpint(kill(awaited, 0), ==, -1);
+        prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+static void a_child_that_was_started_is_no_orphan(void) {
+        const char *argv[] = { "sh", "-c", "exit 7", NULL };
+        ChildSpec spec = { .argv = argv, .input = -1, .output = -1, .error = -1 };
+        g_autoptr(GError) error = NULL;
+        pid_t pid;
+        int status;
+        autofd pidfd = -1;
+        child_start(&spec, &pid, &pidfd, &error);
+        g_assert_no_error(error);
+        g_assert_true(cancel_poll(NULL, pidfd, POLLIN, DURATION_NEVER, &error));
+        child_reap_orphans(NULL, NULL);
+        g_assert_true(child_wait(pid, pidfd, NULL, &status, &error));
+        g_assert_cmpint(status, ==, 7);
+}
+
 int main(int argc, char **argv) {
         if (argc == 2 && g_str_equal(argv[1], DIE))
                 start_and_die();
@@ -279,5 +328,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/child/thread", the_end_of_the_thread_that_started_it_is_not_its_end);
         g_test_add_func("/child/parent", it_dies_with_the_process);
         g_test_add_func("/child/threads", many_threads_start_children_at_once);
+        g_test_add_func("/child/orphans", orphans_are_reaped_unless_somebody_waits_for_them);
+        g_test_add_func("/child/no-orphan", a_child_that_was_started_is_no_orphan);
         return g_test_run();
 }
