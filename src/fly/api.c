@@ -338,20 +338,30 @@ bool fly_check_version(Fly *fly, bool lenient, GError **error) {
         return compare_versions(fly, value_get_string(info, "version", ""), lenient, error);
 }
 
-static bool look_up_team(Fly *fly, const char *team, GError **error) {
-        g_autofree char *segment = url_encode_path(team);
+Value *fly_get_team(Fly *fly, const char *name, GError **error) {
+        g_autofree char *segment = url_encode_path(name);
         g_autofree char *path = g_strconcat("/api/v1/teams/", segment, NULL);
         g_auto(HttpReply) reply = { 0 };
 
         if (!api_call(fly, &(ApiCall){ .path = path, .raw = true }, &reply, error))
-                return false;
+                return NULL;
+        if (reply.status == 200)
+                return api_decode(&reply, error);
         if (reply.status == 403)
-                return fly_fail(error, "you do not have a role on team '%s'", team);
-        if (reply.status == 404)
-                return fly_fail(error, "team '%s' does not exist", team);
-        if (reply.status != 200)
-                return api_unexpected(&reply, error);
-        target_set(&fly->team, team);
+                fly_fail(error, "you do not have a role on team '%s'", name);
+        else if (reply.status == 404)
+                fly_fail(error, "team '%s' does not exist", name);
+        else
+                api_unexpected(&reply, error);
+        return NULL;
+}
+
+static bool look_up_team(Fly *fly, const char *name, GError **error) {
+        g_autoptr(Value) team = fly_get_team(fly, name, error);
+
+        if (!team)
+                return false;
+        target_set(&fly->team, name);
         return true;
 }
 

@@ -11,6 +11,8 @@ bool fly_load(Fly *fly, GError **error);
 bool fly_open(Fly *fly, const char *team, GError **error);
 /* Asks /info of the target in fly->target; a difference in versions is only a warning with lenient. */
 bool fly_check_version(Fly *fly, bool lenient, GError **error);
+/* GET of a team, in the words that its refusals have (reference 02 §2.4). Returns new. */
+Value *fly_get_team(Fly *fly, const char *name, GError **error);
 /* Makes the client for fly->target; again when the target has changed. */
 bool fly_connect(Fly *fly, GError **error);
 

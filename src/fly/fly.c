@@ -1,6 +1,7 @@
 /* One run: the words become a command and its options, the command runs, its error gets its words. */
 #include "fly/fly.h"
 
+#include "fly/complete.h"
 #include "fly/table.h"
 
 #include <stdlib.h>
@@ -30,6 +31,21 @@ bool fly_fail_plain(GError **error, const char *format, ...) {
         g_autofree char *text = g_strdup_vprintf(format, arguments);
         va_end(arguments);
         g_set_error_literal(error, FLY_ERROR, FLY_PLAIN, text);
+        return false;
+}
+
+bool fly_fail_missing(GError **error, GError **cause, FlyErrorCode code, const char *format, ...) {
+        va_list arguments;
+
+        if (!fly_error_is(*cause, FLY_NOT_FOUND)) {
+                g_propagate_error(error, g_steal_pointer(cause));
+                return false;
+        }
+        g_clear_error(cause);
+        va_start(arguments, format);
+        g_autofree char *text = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+        g_set_error_literal(error, FLY_ERROR, (int) code, text);
         return false;
 }
 
@@ -103,8 +119,7 @@ static size_t option_count(const Option *options) {
         return count;
 }
 
-/* The command's options and, behind them, the global ones whose letters it does not use itself. */
-static Option *options_joined(const Command *command) {
+Option *command_options(const Command *command) {
         size_t own = option_count(command->options), global = option_count(global_options);
         Option *all = g_new0(Option, own + global + 1);
 
@@ -207,7 +222,7 @@ static bool parse_globals(Fly *fly, int count, char **argv, bool *ret_version, G
 }
 
 static bool run_command(Fly *fly, const Command *command, int argc, char **argv, GError **error) {
-        g_autofree Option *options = options_joined(command);
+        g_autofree Option *options = command_options(command);
         const OptionTable table = { .program = "fly", .options = options, .arguments = "" };
         g_autofree Globals *target = g_malloc0(MAX(command->size, sizeof(Globals)));
         g_autoptr(GPtrArray) arguments = NULL;
@@ -262,10 +277,22 @@ static bool is_terminal(void) {
         return isatty(STDOUT_FILENO) && !g_getenv("NO_COLOR") && g_strcmp0(term, "dumb") != 0;
 }
 
+static void fly_clear(Fly *fly) {
+        http_client_free(fly->http);
+        targets_free(fly->targets);
+        g_free(fly->team);
+        g_free(fly->worker_version);
+}
+
 int fly_main(int argc, char **argv) {
         Fly fly = { .program = argv[0], .terminal = is_terminal() };
         g_autoptr(GError) error = NULL;
 
+        if (g_getenv("GO_FLAGS_COMPLETION")) {
+                complete(&fly, argc, argv);
+                fly_clear(&fly);
+                return EXIT_SUCCESS;
+        }
         fly.headers = isatty(STDOUT_FILENO);
         bool good = run(&fly, argc, argv, &error);
         if (!good)
@@ -273,9 +300,6 @@ int fly_main(int argc, char **argv) {
         fflush(stdout);
         if (!good && fly.status == 0)
                 fly.status = EXIT_FAILURE;
-        http_client_free(fly.http);
-        targets_free(fly.targets);
-        g_free(fly.team);
-        g_free(fly.worker_version);
+        fly_clear(&fly);
         return fly.status;
 }

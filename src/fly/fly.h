@@ -29,6 +29,10 @@ bool fly_error_is(const GError *error, FlyErrorCode code);
 /* Sets a FLY_FAILED or FLY_PLAIN; returns false, for "return fly_fail(error, …)". */
 bool fly_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 bool fly_fail_plain(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* What a command makes of a failed request: a FLY_NOT_FOUND gets these words and that code, anything else is passed on
+ * as it is. Takes *cause; returns false. */
+bool fly_fail_missing(GError **error, GError **cause, FlyErrorCode code, const char *format, ...)
+        G_GNUC_PRINTF(4, 5);
 
 /* The first member of every command's options. */
 typedef struct {
@@ -82,6 +86,9 @@ const Command *command_find(const char *name);
 extern const Option global_options[];
 char *fly_help(void);                           /* returns new */
 char *fly_command_help(const Command *command); /* returns new */
+
+/* The command's options and, behind them, the global ones whose letters it does not use itself. Returns new. */
+Option *command_options(const Command *command);
 
 const char *fly_version(void);
 int fly_main(int argc, char **argv);

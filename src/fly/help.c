@@ -4,8 +4,17 @@
 #include <string.h>
 
 #define WIDTH 80
+#define WIDTH_MIN 10
 #define GAP 2
 #define OWN_INDENT 6 /* of a command's options; the global ones have 2 */
+
+/* What stands behind the equals sign. Returns new. */
+static char *value_words(const Option *option) {
+        if (!option->choices)
+                return g_strdup(option->value_name ? option->value_name : "");
+        g_autofree char *choices = g_strjoinv("|", (char **) option->choices);
+        return g_strdup_printf("[%s]", choices);
+}
 
 static char *left_side(const Option *option, size_t indent) {
         GString *text = g_string_new(NULL);
@@ -15,9 +24,9 @@ static char *left_side(const Option *option, size_t indent) {
                 g_string_append_printf(text, "-%c, ", option->letter);
         else
                 g_string_append(text, "    ");
+        g_autofree char *value = value_words(option);
         g_string_append_printf(text, "--%s%s%s", option->name,
-                               option->kind == OPTION_FLAG ? "" : "=",
-                               option->value_name ? option->value_name : "");
+                               option->kind == OPTION_FLAG ? "" : "=", value);
         return g_string_free(text, FALSE);
 }
 
@@ -30,24 +39,29 @@ static size_t description_column(const Option *own) {
         for (const Option *option = global_options; option->name; option++)
                 longest = MAX(longest, strlen(option->name));
         for (; own && own->name; own++) {
-                const char *value = own->value_name ? own->value_name : "";
+                g_autofree char *value = value_words(own);
                 longest = MAX(longest, strlen(own->name) + strlen(value) + OWN_INDENT - 2);
                 has_value_name = has_value_name || own->value_name;
         }
         return 2 + strlen("-x, --") + longest + (has_value_name ? 3 : 0) + GAP;
 }
 
-/* As go-flags breaks: what fits stays; else at the last space before the edge. */
+/* As go-flags breaks: what fits stays; else at the last space before the edge; a word that is too long for a line is cut
+ * with a dash, and an empty line follows. */
 static void append_wrapped(GString *text, const char *words, size_t column, size_t edge) {
-        size_t width = edge - column;
+        size_t width = MAX(edge - column, (size_t) WIDTH_MIN);
 
         while (strlen(words) > width) {
                 size_t at = width;
                 while (at > 0 && words[at - 1] != ' ')
                         at--;
-                if (at == 0)
-                        break;
-                g_string_append_len(text, words, (gssize) at - 1);
+                if (at > 0)
+                        g_string_append_len(text, words, (gssize) at - 1);
+                else {
+                        at = width - 1;
+                        g_string_append_len(text, words, (gssize) at);
+                        g_string_append(text, "-\n");
+                }
                 g_string_append_printf(text, "\n%*s", (int) column, "");
                 words += at;
         }
@@ -56,12 +70,21 @@ static void append_wrapped(GString *text, const char *words, size_t column, size
 
 static void append_line(GString *text, const char *left, const char *help, size_t column,
                         size_t edge) {
+        if (!*help) {
+                g_string_append_printf(text, "%s\n", left);
+                return;
+        }
         g_string_append_printf(text, "%-*s", (int) column, left);
         append_wrapped(text, help, column, edge);
 }
 
 static void append_options(GString *text, const Option *options, size_t indent, size_t column) {
+        const char *group = NULL;
+
         for (; options && options->name; options++) {
+                if (options->group && g_strcmp0(options->group, group) != 0)
+                        g_string_append_printf(text, "\n    %s:\n", options->group);
+                group = options->group;
                 g_autofree char *left = left_side(options, indent);
                 g_autofree char *help = options->standard && *options->standard
                                                 ? g_strdup_printf("%s (default: %s)", options->help,

@@ -38,6 +38,8 @@ static Value *zero(FieldKind kind) {
                 return value_int(0);
         case FIELD_BOOL:
                 return value_bool(false);
+        case FIELD_TIME:
+                return value_string("0001-01-01T00:00:00Z"); /* Go's zero time */
         default:
                 return value_null();
         }
@@ -67,6 +69,10 @@ static Value *shaped(const Value *object, const Field *shape) {
         return out;
 }
 
+Value *shape_object(const Value *object, const Field *shape) {
+        return shaped(object, shape);
+}
+
 static void print_value(Value *value) {
         g_autoptr(Value) owned = value;
         g_autofree char *text = json_write(owned, JSON_INDENT, NULL);
@@ -94,6 +100,8 @@ void print_json_object(const Value *object, const Field *shape) {
         { name, FIELD_BOOL, false, NULL }
 #define BOOL_OPT(name)                                                                             \
         { name, FIELD_BOOL, true, NULL }
+#define TIME(name)                                                                                 \
+        { name, FIELD_TIME, false, NULL }
 #define ANY(name)                                                                                  \
         { name, FIELD_ANY, false, NULL }
 #define ANY_OPT(name)                                                                              \
@@ -310,5 +318,31 @@ const Field user_info_shape[] = {
         MAP("teams"),
         TEXT("connector"),
         TEXT("display_user_id"),
+        END,
+};
+
+const Field user_shape[] = {
+        NUMBER_OPT("id"),         TEXT_OPT("username"), TEXT_OPT("connector"),
+        NUMBER_OPT("last_login"), TEXT_OPT("sub"),      END,
+};
+
+const Field component_shape[] = {
+        TEXT("name"), NUMBER("interval"), TIME("last_ran"), BOOL("paused"), END,
+};
+
+static const Field health_database_shape[] = { TEXT("status"), TEXT_OPT("error"), END };
+static const Field health_workers_shape[] = {
+        TEXT("status"), NUMBER("total"), NUMBER("running"), ANY_OPT("unhealthy_workers"), END,
+};
+static const Field health_component_shape[] = {
+        TEXT("name"), TEXT("status"), BOOL("paused"), TIME("last_ran"), END,
+};
+
+const Field health_shape[] = {
+        TEXT("status"),
+        TIME("timestamp"),
+        { "database", FIELD_OBJECT, false, health_database_shape },
+        { "workers", FIELD_OBJECT, false, health_workers_shape },
+        { "components", FIELD_LIST, false, health_component_shape },
         END,
 };

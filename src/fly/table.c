@@ -138,3 +138,9 @@ void table_print(const Table *table, const Fly *fly) {
                 putchar('\n');
         }
 }
+
+char *time_text(int64_t seconds) {
+        g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(seconds);
+
+        return time ? g_date_time_format(time, "%Y-%m-%d %H:%M:%S %z %Z") : g_strdup("n/a");
+}

@@ -33,3 +33,6 @@ void table_cell_or(Table *table, const char *text, const char *otherwise);
 void table_print(const Table *table, const Fly *fly);
 void table_sort(Table *table); /* rows by the first column's bytes */
 size_t table_rows(const Table *table);
+
+/* Seconds since 1970 as Go prints a local time: "2020-01-02 15:04:05 +0000 UTC". Returns new. */
+char *time_text(int64_t seconds);

@@ -146,6 +146,18 @@ void targets_remove(Targets *targets, const char *name) {
                 g_ptr_array_remove(targets->list, old);
 }
 
+void targets_clear(Targets *targets) {
+        g_ptr_array_set_size(targets->list, 0);
+}
+
+void targets_rename(Targets *targets, Target *target, const char *name) {
+        if (g_str_equal(target->name, name))
+                return;
+        targets_remove(targets, name);
+        target_set(&target->name, name);
+        g_ptr_array_sort(targets->list, compare_targets);
+}
+
 /* ---- writing ---- */
 
 static Value *target_to_value(const Target *target) {

@@ -33,5 +33,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Targets, targets_free)
 Target *targets_find(const Targets *targets, const char *name); /* borrowed; NULL: unknown */
 void targets_put(Targets *targets, Target *target);             /* takes; replaces by name */
 void targets_remove(Targets *targets, const char *name);
+void targets_clear(Targets *targets);
+/* Another target of that name is replaced. target must be one of them. */
+void targets_rename(Targets *targets, Target *target, const char *name);
 /* Writes the whole file, keys sorted; a new one has mode 0600, an existing one keeps its own. */
 bool targets_save(const Targets *targets, GError **error);

@@ -7,3 +7,7 @@
 Value *version_of_pairs(const GPtrArray *pairs, const char *flag, GError **error);
 /* "k:v,k:v", keys in order. Returns new; "" for none. */
 char *version_format(const Value *version);
+/* {"k":"v"}, keys in order, as messages have it. Returns new. */
+char *version_json(const Value *version);
+/* "filter=k%3Av&…": the versions that have all of these. Returns new. */
+char *version_filter(const Value *version);
