@@ -40,8 +40,10 @@ static bool abort_build_run(Fly *fly, const void *data, const GPtrArray *argumen
         g_autoptr(Value) build = api_get(fly, path, &cause);
         if (!build && fly_error_is(cause, FLY_NOT_FOUND))
                 return fly_fail(error, "build does not exist");
+        if (!build && options->job)
+                return fly_fail(error, "failed to get build: %s", cause->message);
         if (!build) {
-                g_propagate_prefixed_error(error, g_steal_pointer(&cause), "failed to get build: ");
+                g_propagate_error(error, g_steal_pointer(&cause));
                 return false;
         }
         g_autofree char *abort = g_strdup_printf("/api/v1/builds/%" G_GINT64_FORMAT "/abort%s",

@@ -21,11 +21,9 @@ char *build_of_job(Fly *fly, const ItemRef *job, const char *number, GError **er
         if (!found) {
                 if (fly_error_is(cause, FLY_NOT_FOUND))
                         fly_fail(error, number ? "build not found" : "job not found");
-                else {
-                        g_propagate_prefixed_error(error, g_steal_pointer(&cause),
-                                                   number ? "failed to get build "
-                                                          : "failed to get job ");
-                }
+                else
+                        fly_fail(error, "failed to get %s %s", number ? "build" : "job",
+                                 cause->message);
                 return NULL;
         }
         if (number)
@@ -59,9 +57,10 @@ char *build_latest(Fly *fly, GError **error) {
         for (size_t page = 0; path && page < PAGES_MAX; page++) {
                 g_auto(HttpReply) reply = { 0 };
                 g_autoptr(Value) list = NULL;
-                if (!api_call(fly, &(ApiCall){ .path = path }, &reply, error) ||
-                    !(list = api_decode(&reply, error))) {
-                        g_prefix_error(error, "failed to get builds ");
+                g_autoptr(GError) cause = NULL;
+                if (!api_call(fly, &(ApiCall){ .path = path }, &reply, &cause) ||
+                    !(list = api_decode(&reply, &cause))) {
+                        fly_fail(error, "failed to get builds %s", cause->message);
                         return NULL;
                 }
                 for (size_t i = 0; i < value_length(list); i++)

@@ -47,25 +47,22 @@ static const Option check_resource_type_options[] = {
         OPT_END,
 };
 
-static Value *request_body(const CheckOptions *options, GError **error) {
-        g_autoptr(Value) body = value_map();
-        Value *from = options->from->len ? version_of_pairs(options->from, "-f, --from", error)
-                                         : value_null();
+static Value *request_body(const CheckOptions *options) {
+        Value *body = value_map();
 
-        if (!from)
-                return NULL;
-        value_map_set(body, "from", from);
+        value_map_set(body, "from",
+                      options->from->len ? version_of_pairs(options->from) : value_null());
         value_map_set_bool(body, "shallow", options->shallow);
-        return g_steal_pointer(&body);
+        return body;
 }
 
 static Value *start(Fly *fly, const ItemRef *ref, const CheckOptions *options, const char *kind,
                     GError **error) {
-        g_autoptr(Value) body = request_body(options, error);
+        g_autoptr(Value) body = request_body(options);
         g_autofree char *path = path_item(fly, kind, ref, "/check", NULL);
         g_autofree char *pipeline = pipeline_ref_format(&ref->pipeline);
         g_autoptr(GError) cause = NULL;
-        Value *build = body ? api_send(fly, "POST", path, body, &cause) : NULL;
+        Value *build = api_send(fly, "POST", path, body, &cause);
 
         if (cause && fly_error_is(cause, FLY_NOT_FOUND))
                 fly_fail(error, "pipeline '%s' or %s '%s' not found\n", pipeline,

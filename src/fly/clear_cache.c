@@ -62,9 +62,13 @@ static bool clear_task_cache_run(Fly *fly, const void *data, const GPtrArray *ar
                 return true;
         }
         g_autofree char *path = task_cache_path(fly, &job, options);
-        g_autoptr(Value) answer = api_send(fly, "DELETE", path, NULL, error);
-        if (!answer)
+        g_autoptr(GError) cause = NULL;
+        g_autoptr(Value) answer = api_send(fly, "DELETE", path, NULL, &cause);
+        if (!answer) {
+                puts(cause->message); /* as the stock client does, before it is told as an error */
+                g_propagate_error(error, g_steal_pointer(&cause));
                 return false;
+        }
         show_removed(answer);
         return true;
 }
@@ -105,13 +109,10 @@ static bool clear_resource_cache_run(Fly *fly, const void *data, const GPtrArray
         const ResourceCacheOptions *options = data;
         g_auto(ItemRef) ref = { 0 };
         g_autoptr(Value) body = value_map();
-        Value *version = options->version->len
-                                 ? version_of_pairs(options->version, "-v, --version", error)
-                                 : value_null();
+        Value *version = options->version->len ? version_of_pairs(options->version) : value_null();
 
         value_map_set(body, "version", version);
-        if (!version ||
-            !item_ref_parse(options->resource, ITEM_RESOURCE, "-r, --resource", &ref, error) ||
+        if (!item_ref_parse(options->resource, ITEM_RESOURCE, "-r, --resource", &ref, error) ||
             !fly_open(fly, options->team, error))
                 return false;
         g_autofree char *name = item_ref_format(&ref);

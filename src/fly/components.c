@@ -27,32 +27,46 @@ static int compare_components(const void *a, const void *b) {
                                   value_get_string(*(const Value *const *) b, "name", ""));
 }
 
-static void add_row(Table *table, const Value *component) {
-        g_autofree char *interval = duration_format(value_get_int(component, "interval", 0));
+/* Local time. Returns new. */
+static char *time_of(const Value *component) {
         g_autoptr(GDateTime) utc = g_date_time_new_from_iso8601(
-                value_get_string(component, "last_ran", "0001-01-01T00:00:00Z"), NULL);
+                value_get_string(component, "last_ran", ""), NULL);
         g_autoptr(GDateTime) local = utc ? g_date_time_to_local(utc) : NULL;
-        g_autofree char *ran = local ? g_date_time_format(local, "%Y-%m-%d %H:%M:%S")
-                                     : g_strdup("0001-01-01 00:00:00");
+        g_autofree char *rest = local ? g_date_time_format(local, "%m-%d %H:%M:%S")
+                                      : g_strdup("01-01 00:00:00");
 
-        table_cell(table, value_get_string(component, "name", ""), COLOR_NONE);
-        table_cell(table, interval, COLOR_NONE);
-        table_cell(table, ran, COLOR_NONE);
-        table_cell(table, value_get_bool(component, "paused", false) ? "true" : "false",
-                   COLOR_NONE);
+        return g_strdup_printf("%04d-%s", local ? g_date_time_get_year(local) : 1, rest);
 }
 
 static void print_components(const Fly *fly, const Value *list) {
         static const char *const headers[] = { "name", "interval", "last ran", "paused", NULL };
-        g_autoptr(GPtrArray) sorted = g_ptr_array_new();
         g_autoptr(Table) table = table_new(headers);
 
-        for (size_t i = 0; i < value_length(list); i++)
-                g_ptr_array_add(sorted, (void *) value_at(list, i));
-        g_ptr_array_sort(sorted, compare_components);
-        for (size_t i = 0; i < sorted->len; i++)
-                add_row(table, sorted->pdata[i]);
+        for (size_t i = 0; i < value_length(list); i++) {
+                const Value *component = value_at(list, i);
+                bool paused = value_get_bool(component, "paused", false);
+                g_autofree char *interval = duration_format(
+                        value_get_int(component, "interval", 0));
+                g_autofree char *ran = time_of(component);
+                table_cell(table, value_get_string(component, "name", ""), COLOR_NONE);
+                table_cell(table, interval, COLOR_NONE);
+                table_cell(table, ran, COLOR_NONE);
+                table_cell(table, paused ? "true" : "false", COLOR_NONE);
+        }
         table_print(table, fly);
+}
+
+/* By name, in either case of letters. Returns new. */
+static Value *sorted_by_name(const Value *list) {
+        g_autoptr(GPtrArray) items = g_ptr_array_new();
+        Value *sorted = value_list();
+
+        for (size_t i = 0; i < value_length(list); i++)
+                g_ptr_array_add(items, (void *) value_at(list, i));
+        g_ptr_array_sort(items, compare_components);
+        for (size_t i = 0; i < items->len; i++)
+                value_list_add(sorted, value_ref(items->pdata[i]));
+        return sorted;
 }
 
 static bool get_components_run(Fly *fly, const void *data, const GPtrArray *arguments,
@@ -67,9 +81,10 @@ static bool get_components_run(Fly *fly, const void *data, const GPtrArray *argu
                 return refused(error);
         if (reply.status != 200)
                 return api_unexpected(&reply, error);
-        g_autoptr(Value) list = api_decode(&reply, error);
-        if (!list)
+        g_autoptr(Value) answer = api_decode(&reply, error);
+        if (!answer)
                 return false;
+        g_autoptr(Value) list = sorted_by_name(answer);
         if (options->json)
                 print_json_list(list, component_shape);
         else

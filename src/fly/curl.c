@@ -74,7 +74,8 @@ static bool curl_run(Fly *fly, const void *data, const GPtrArray *arguments, GEr
         }
         g_ptr_array_add(words, g_strdup("curl"));
         g_ptr_array_add(words, g_strdup("-H"));
-        g_ptr_array_add(words, api_authorization(fly->target));
+        g_ptr_array_add(words, g_strdup_printf("Authorization: %s %s", fly->target->token_type,
+                                               fly->target->token_value));
         for (size_t i = 1; i < arguments->len; i++)
                 g_ptr_array_add(words, g_strdup(arguments->pdata[i]));
         g_ptr_array_add(words, full_url(fly->target->api, arguments->pdata[0]));

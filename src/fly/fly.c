@@ -155,11 +155,13 @@ const Command *command_find(const char *name) {
         return NULL;
 }
 
+/* [quirk] go-flags' table of distances lacks its upper right corner: it holds 0, so that no word is further from
+ * another than its own length. */
 static size_t edit_distance(const char *a, const char *b) {
         size_t length = strlen(b);
         g_autofree size_t *row = g_new0(size_t, length + 1);
 
-        for (size_t j = 0; j <= length; j++)
+        for (size_t j = 0; j < length; j++)
                 row[j] = j;
         for (size_t i = 1; a[i - 1]; i++) {
                 size_t diagonal = row[0];

@@ -6,10 +6,9 @@
 #include "base/yaml.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define CONFIG_MAX ((size_t) 16 * 1024 * 1024)
 
 typedef struct {
         Globals globals;
@@ -29,7 +28,7 @@ static const Option format_pipeline_options[] = {
 static char *formatted(const char *path, GError **error) {
         g_autoptr(GError) cause = NULL;
         size_t length;
-        g_autofree char *text = file_read(path, CONFIG_MAX, &length, &cause);
+        g_autofree char *text = config_read(path, &length, &cause);
         g_autoptr(PipelineConfig) config = NULL;
 
         if (!text)
@@ -52,7 +51,10 @@ static bool write_back(const char *path, const char *yaml, GError **error) {
         if (stat(path, &status) < 0)
                 return fly_fail_plain(error, "could not stat config file: %s: %s", path,
                                       g_strerror(errno));
-        return file_write(path, yaml, strlen(yaml), (int) (status.st_mode & 07777), &cause) ||
+        /* What a link points to is written, not the link. */
+        g_autofree char *real = realpath(path, NULL);
+        return file_write(real ? real : path, yaml, strlen(yaml), (int) (status.st_mode & 07777),
+                          &cause) ||
                fly_fail_plain(error, "could not write formatted config to %s: %s", path,
                               cause->message);
 }

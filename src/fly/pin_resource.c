@@ -58,10 +58,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Choice, choice_clear)
 
 static bool open_choice(Choice *choice, const PinOptions *options, GError **error) {
         if (!item_ref_parse(options->resource, ITEM_RESOURCE, "-r, --resource", &choice->ref,
-                            error) ||
-            (options->version && options->version->len &&
-             !(choice->version = version_of_pairs(options->version, "-v, --version", error))))
+                            error))
                 return false;
+        if (options->version && options->version->len)
+                choice->version = version_of_pairs(options->version);
         choice->name = item_ref_format(&choice->ref);
         return fly_open(choice->fly, NULL, error);
 }

@@ -140,6 +140,7 @@ static bool send(Fly *fly, const char *team, const Value *auth, GError **error) 
         g_autoptr(Value) answer = api_decode(&reply, error);
         if (!answer)
                 return false;
+        show_warnings_of_value(fly, value_get(answer, "warnings"));
         puts(reply.status == 201 ? "team created" : "team updated");
         return true;
 }

@@ -47,6 +47,19 @@ char *path_argument(const char *text, const char *flag, const char *type, GError
         return NULL;
 }
 
+char *config_read(const char *path, size_t *ret_length, GError **error) {
+        g_autoptr(GError) cause = NULL;
+        char *text = file_read(path, TEMPLATE_MAX, ret_length, &cause);
+
+        if (!text) {
+                char *reason = strrchr(cause->message, ':');
+                if (reason && reason[1] == ' ')
+                        reason[2] = g_ascii_tolower(reason[2]);
+                g_propagate_error(error, g_steal_pointer(&cause));
+        }
+        return text;
+}
+
 /* ---- variables ---- */
 
 static bool add_pair(Value *map, const char *pair, bool yaml, GError **error) {
@@ -82,7 +95,7 @@ bool template_add_pairs(Value *map, const GPtrArray *pairs, bool yaml, const cha
 static bool read_vars_file(const char *path, GPtrArray *files, GError **error) {
         g_autoptr(GError) cause = NULL;
         size_t length;
-        g_autofree char *text = file_read(path, TEMPLATE_MAX, &length, &cause);
+        g_autofree char *text = config_read(path, &length, &cause);
 
         if (!text)
                 return fly_fail(error, "could not read template variables file (%s): %s", path,
@@ -142,7 +155,7 @@ char *template_evaluate(const char *path, const TemplateSpec *spec, GError **err
         g_autoptr(Value) flags = value_map();
         g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func(free_value);
         size_t length;
-        g_autofree char *text = file_read(path, TEMPLATE_MAX, &length, &cause);
+        g_autofree char *text = config_read(path, &length, &cause);
 
         if (!text) {
                 fly_fail(error, "could not read file: %s", cause->message);

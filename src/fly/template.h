@@ -23,6 +23,9 @@ bool template_add_pairs(Value *map, const GPtrArray *pairs, bool yaml, const cha
  * new. */
 char *path_argument(const char *text, const char *flag, const char *type, GError **error);
 
+/* A file's text, as of file_read(); system errors begin small, as Go writes them: "read p: is a directory". */
+char *config_read(const char *path, size_t *ret_length, GError **error);
+
 /* The warnings (stderr), with the link to the schema where names are the matter. */
 void show_config_warnings(const Fly *fly, const GPtrArray *warnings);
 void show_warnings_of_value(const Fly *fly, const Value *warnings);

@@ -5,22 +5,16 @@
 
 #include <string.h>
 
-Value *version_of_pairs(const GPtrArray *pairs, const char *flag, GError **error) {
-        g_autoptr(Value) version = value_map();
+Value *version_of_pairs(const GPtrArray *pairs) {
+        Value *version = value_map();
 
         for (size_t i = 0; i < pairs->len; i++) {
                 const char *pair = pairs->pdata[i], *colon = strchr(pair, ':');
-                if (!colon) {
-                        fly_fail(error,
-                                 "invalid argument for flag `%s' (expected *atc.Version): invalid "
-                                 "version pair '%s' (must be key:value)",
-                                 flag, pair);
-                        return NULL;
-                }
-                g_autofree char *key = g_strndup(pair, (size_t) (colon - pair));
-                value_map_set_string(version, key, colon + 1);
+                g_autofree char *key = colon ? g_strndup(pair, (size_t) (colon - pair))
+                                             : g_strdup(pair);
+                value_map_set_string(version, key, colon ? colon + 1 : "");
         }
-        return g_steal_pointer(&version);
+        return version;
 }
 
 char *version_format(const Value *version) {

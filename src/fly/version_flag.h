@@ -3,8 +3,8 @@
 
 #include "fly/fly.h"
 
-/* "key:value" pairs make a version. Returns new map. */
-Value *version_of_pairs(const GPtrArray *pairs, const char *flag, GError **error);
+/* "key:value" pairs make a version; without a colon the value is empty, as go-flags reads maps. Returns new map. */
+Value *version_of_pairs(const GPtrArray *pairs);
 /* "k:v,k:v", keys in order. Returns new; "" for none. */
 char *version_format(const Value *version);
 /* {"k":"v"}, keys in order, as messages have it. Returns new. */

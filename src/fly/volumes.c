@@ -34,8 +34,11 @@ static char *squeezed(const Value *map) {
 }
 
 static char *base_type_text(const Value *base) {
-        return g_strdup_printf("name:%s,version:%s", value_get_string(base, "name", ""),
-                               value_get_string(base, "version", ""));
+        g_autoptr(Value) shown = value_map();
+
+        value_map_set_string(shown, "name", value_get_string(base, "name", ""));
+        value_map_set_string(shown, "version", value_get_string(base, "version", ""));
+        return squeezed(shown);
 }
 
 /* Custom types are of a type themselves. */
@@ -62,11 +65,10 @@ static char *container_text(const Value *volume, bool details) {
                                parent);
 }
 
+/* Without the pipeline's instance vars, as the stock client has it. */
 static char *task_cache_text(const Value *volume) {
-        g_autofree char *pipeline = pipeline_ref_of(volume, "pipeline_name",
-                                                    "pipeline_instance_vars");
-
-        return g_strdup_printf("%s/%s/%s", pipeline, value_get_string(volume, "job_name", ""),
+        return g_strdup_printf("%s/%s/%s", value_get_string(volume, "pipeline_name", ""),
+                               value_get_string(volume, "job_name", ""),
                                value_get_string(volume, "step_name", ""));
 }
 

@@ -4,18 +4,19 @@
 
 #include "base/duration.h"
 
-static bool failed(const char *what, GError **error) {
-        if (error && !fly_error_is(*error, FLY_UNAUTHORIZED))
-                g_prefix_error(error, "failed to %s wall message: ", what);
-        return false;
+/* With that around it an error is one like any other: no hint how to log in. */
+static bool failed(const char *what, const GError *cause, GError **error) {
+        return fly_fail(error, "failed to %s wall message: %s", what, cause->message);
 }
 
 static bool get_wall_run(Fly *fly, const void *data, const GPtrArray *arguments, GError **error) {
+        g_autoptr(GError) cause = NULL;
+
         if (!fly_open(fly, NULL, error))
                 return false;
-        g_autoptr(Value) wall = api_get(fly, "/api/v1/wall", error);
+        g_autoptr(Value) wall = api_get(fly, "/api/v1/wall", &cause);
         if (!wall)
-                return failed("get", error);
+                return failed("get", cause, error);
         const char *message = value_get_string(wall, "message", "");
         if (!*message) {
                 puts("No wall message is currently set");
@@ -53,14 +54,15 @@ static const Option set_wall_options[] = {
 static bool set_wall_run(Fly *fly, const void *data, const GPtrArray *arguments, GError **error) {
         const SetWallOptions *options = data;
         g_autoptr(Value) body = value_map();
+        g_autoptr(GError) cause = NULL;
 
         if (!fly_open(fly, NULL, error))
                 return false;
         value_map_set_string_opt(body, "message", options->message);
         value_map_set_int_opt(body, "TTL", options->ttl);
-        g_autoptr(Value) answer = api_send(fly, "PUT", "/api/v1/wall", body, error);
+        g_autoptr(Value) answer = api_send(fly, "PUT", "/api/v1/wall", body, &cause);
         if (!answer)
-                return failed("set", error);
+                return failed("set", cause, error);
         g_autofree char *text = duration_format(options->ttl);
         puts("Wall message set successfully");
         printf(options->ttl ? "Message will expire in %s\n" : "No expiration set\n", text);
@@ -77,10 +79,12 @@ const Command command_set_wall = {
 };
 
 static bool clear_wall_run(Fly *fly, const void *data, const GPtrArray *arguments, GError **error) {
+        g_autoptr(GError) cause = NULL;
+
         if (!fly_open(fly, NULL, error))
                 return false;
-        if (!api_call(fly, &(ApiCall){ .method = "DELETE", .path = "/api/v1/wall" }, NULL, error))
-                return failed("clear", error);
+        if (!api_call(fly, &(ApiCall){ .method = "DELETE", .path = "/api/v1/wall" }, NULL, &cause))
+                return failed("clear", cause, error);
         puts("Wall message cleared successfully");
         return true;
 }

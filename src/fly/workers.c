@@ -97,8 +97,8 @@ static void add_row(Table *table, const Value *worker, bool details, bool outdat
         if (!details)
                 return;
         g_autofree char *types = joined(value_get(worker, "resource_types"), "type");
-        text_cell(table, worker, "addr");
-        text_cell(table, worker, "baggageclaim_url");
+        table_cell_or(table, value_get_string(worker, "addr", ""), "none");
+        table_cell_or(table, value_get_string(worker, "baggageclaim_url", ""), "none");
         number_cell(table, worker, "active_tasks");
         table_cell_or(table, types, "none");
 }
