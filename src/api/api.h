@@ -19,6 +19,7 @@ typedef struct {
         Duration checking_interval;
         Duration intercept_idle_timeout; /* of hijack sessions; 0: none */
         const char *cli_directory;       /* of fly downloads; NULL: none */
+        bool resource_causality;         /* may be asked for: it can be expensive */
         /* Appends Prometheus text of what the program counts; may be NULL. */
         void (*metrics)(GString *text, void *data);
         void *data;

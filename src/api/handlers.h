@@ -10,9 +10,41 @@ void get_user(ApiCall *call);
 void list_users(ApiCall *call);
 void get_log_level(ApiCall *call);
 void set_log_level(ApiCall *call);
-void get_wall(ApiCall *call);
 void download_cli(ApiCall *call);
 void get_creds(ApiCall *call);
+
+/* wall.c */
+void get_wall(ApiCall *call);
+void set_wall(ApiCall *call);
+void clear_wall(ApiCall *call);
+
+/* components.c */
+void list_components(ApiCall *call);
+void pause_all_components(ApiCall *call);
+void unpause_all_components(ApiCall *call);
+void pause_component(ApiCall *call);
+void unpause_component(ApiCall *call);
+
+/* oidc.c */
+void get_openid_configuration(ApiCall *call);
+void get_signing_keys(ApiCall *call);
+
+/* badges.c */
+void job_badge(ApiCall *call);
+void main_job_badge(ApiCall *call);
+void pipeline_badge(ApiCall *call);
+
+/* cc.c */
+void get_cc(ApiCall *call);
+
+/* history.c */
+void get_versions_db(ApiCall *call);
+void list_shared_resource(ApiCall *call);
+void list_shared_type(ApiCall *call);
+
+/* causality.c */
+void get_downstream(ApiCall *call);
+void get_upstream(ApiCall *call);
 
 /* teams.c */
 void list_teams(ApiCall *call);
@@ -77,6 +109,7 @@ void list_resource_types(ApiCall *call);
 void get_resource(ApiCall *call);
 void check_resource(ApiCall *call);
 void check_resource_type(ApiCall *call);
+void check_prototype(ApiCall *call);
 void check_webhook(ApiCall *call);
 
 /* versions.c */

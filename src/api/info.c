@@ -1,11 +1,13 @@
 #include "api/handlers.h"
 
+#include "api/present.h"
 #include "base/files.h"
 #include "base/log.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#define STALE 2 /* intervals without a run */
 #define CLI_MAX ((size_t) 256 * 1024 * 1024)
 
 void get_info(ApiCall *call) {
@@ -17,7 +19,7 @@ void get_info(ApiCall *call) {
         value_map_set_bool(flags, "build_rerun", false);
         value_map_set_bool(flags, "cache_streamed_volumes", true);
         value_map_set_bool(flags, "global_resources", false);
-        value_map_set_bool(flags, "resource_causality", false);
+        value_map_set_bool(flags, "resource_causality", spec->resource_causality);
         value_map_set(info, "feature_flags", flags);
         value_map_set_string_opt(info, "external_url", spec->external_url);
         value_map_set_string_opt(info, "cluster_name", spec->cluster_name);
@@ -62,24 +64,58 @@ static void add_workers(ApiCall *call, Value *answer, const char **ret_status) {
         value_map_set(answer, "workers", map);
 }
 
+/* Adds its line; false when it is stale: it did not run for twice its interval. */
+static bool add_component(Value *list, const Component *component, Time now) {
+        Duration age = (now - component->last_ran) * 1000;
+        bool stale = !component->paused && component->last_ran > 0 &&
+                     age > STALE * component->interval + COMPONENT_LAG;
+        g_autofree char *ran = present_time(component->last_ran);
+        Value *map = value_map();
+
+        value_map_set_string(map, "name", component->name);
+        value_map_set_string(map, "status", stale ? "unhealthy" : "healthy");
+        value_map_set_bool(map, "paused", component->paused);
+        value_map_set_string(map, "last_ran", ran);
+        value_list_add(list, map);
+        return !stale;
+}
+
+/* Returns whether nothing that builds wait for is stale. */
+static bool add_components(ApiCall *call, Value *answer) {
+        static const char *const vital[] = { COMPONENT_SCHEDULER, COMPONENT_TRACKER,
+                                             COMPONENT_SCANNER };
+        g_autoptr(GPtrArray) components = component_list(call->store, NULL);
+        Value *list = value_list();
+        bool good = true;
+
+        for (size_t i = 0; components && i < components->len; i++) {
+                const Component *component = components->pdata[i];
+                if (add_component(list, component, clock_now()))
+                        continue;
+                for (size_t j = 0; j < G_N_ELEMENTS(vital); j++)
+                        good = good && !g_str_equal(vital[j], component->name);
+        }
+        value_map_set(answer, "components", list);
+        return good;
+}
+
 void get_health(ApiCall *call) {
-        g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-        g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
+        g_autofree char *time = present_time(clock_now());
         Value *answer = value_map(), *database = value_map();
         bool reachable = db_read(store_db(call->store), ask_database, NULL, NULL);
         const char *workers;
 
-        value_map_set_string(answer, "status", "ok");
+        value_map_set_string(answer, "status", "");
         value_map_set_string(answer, "timestamp", time);
         value_map_set_string(database, "status", reachable ? "healthy" : "unhealthy");
         if (!reachable)
                 value_map_set_string(database, "error", "database unreachable");
         value_map_set(answer, "database", database);
         add_workers(call, answer, &workers);
-        value_map_set(answer, "components", value_list());
-        bool ok = reachable && g_str_equal(workers, "healthy");
-        value_map_set_string(answer, "status", ok ? "ok" : "failing");
-        call_answer(call, ok ? 200 : 503, answer);
+        bool runs = add_components(call, answer);
+        bool works = reachable && g_str_equal(workers, "healthy");
+        value_map_set_string(answer, "status", !works ? "failing" : runs ? "ok" : "degraded");
+        call_answer(call, works ? 200 : 503, answer);
 }
 
 /* ---- users ---- */
@@ -130,7 +166,7 @@ void list_users(ApiCall *call) {
         call_answer(call, 200, list);
 }
 
-/* ---- log level, wall, client ---- */
+/* ---- log level, client ---- */
 
 void get_log_level(ApiCall *call) {
         static const char *const names[] = { "debug", "info", "error", "fatal" };
@@ -148,10 +184,6 @@ void set_log_level(ApiCall *call) {
         }
         log_set_level(level);
         call_empty(call, 200);
-}
-
-void get_wall(ApiCall *call) {
-        call_answer(call, 200, value_map());
 }
 
 static bool is_word(const char *text) {

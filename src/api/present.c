@@ -1,10 +1,25 @@
 #include "api/present.h"
 
+#include <string.h>
+
 /* What a Go time that was never set is in Unix seconds: job summaries show it (01 §10.2, a quirk clients know). */
 #define GO_ZERO_TIME INT64_C(-62135596800)
 
 static void set_time(Value *map, const char *key, Time time) {
         value_map_set_int_opt(map, key, time_seconds(time));
+}
+
+char *present_time(Time time) {
+        g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(time_seconds(time));
+        g_autofree char *text = g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
+        g_autofree char *fraction = g_strdup_printf(".%06d", (int) (time % 1000000));
+
+        if (time == 0)
+                return g_strdup("0001-01-01T00:00:00Z");
+        /* Go writes no zeros at the end of a fraction. */
+        for (size_t end = strlen(fraction); end > 0 && strchr("0.", fraction[end - 1]); end--)
+                fraction[end - 1] = '\0';
+        return g_strconcat(text, fraction, "Z", NULL);
 }
 
 static void set_value(Value *map, const char *key, const Value *value) {

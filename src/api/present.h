@@ -3,6 +3,8 @@
 
 #include "api/call.h"
 
+/* RFC 3339 in UTC, with microseconds unless they are 0; the zero time of Go for 0. Returns new text. */
+char *present_time(Time time);
 Value *present_build(const Build *build, bool with_comment);
 Value *present_builds(const GPtrArray *builds); /* of Build, without comments */
 Value *present_pipeline(const Pipeline *pipeline);

@@ -83,12 +83,10 @@ static PlannerCheck planner_check_of(const PipelineConfig *config, const CheckOr
 
         if (order->resource->kind == RESOURCE_KIND_RESOURCE)
                 check.resource = pipeline_config_resource(config, order->resource->name);
-        for (size_t i = 0;
-             order->resource->kind == RESOURCE_KIND_TYPE && i < config->resource_types->len; i++) {
-                const ResourceTypeConfig *type = g_ptr_array_index(config->resource_types, i);
-                if (g_str_equal(type->name, order->resource->name))
-                        check.resource_type = type;
-        }
+        if (order->resource->kind == RESOURCE_KIND_TYPE)
+                check.resource_type = pipeline_config_resource_type(config, order->resource->name);
+        if (order->resource->kind == RESOURCE_KIND_PROTOTYPE)
+                check.prototype = pipeline_config_prototype(config, order->resource->name);
         return check;
 }
 
@@ -103,7 +101,7 @@ static Plan *plan_check(ApiCall *call, const CheckOrder *order, GError **error) 
                 return NULL;
         const PlannerCheck check = planner_check_of(config, order);
 
-        if (!check.resource && !check.resource_type) {
+        if (!check.resource && !check.resource_type && !check.prototype) {
                 g_set_error(error, ERROR, ERROR_NOT_FOUND,
                             "resource '%s' is not in its pipeline's config", order->resource->name);
                 return NULL;
@@ -165,6 +163,10 @@ void check_resource(ApiCall *call) {
 
 void check_resource_type(ApiCall *call) {
         check(call, RESOURCE_KIND_TYPE, "resource_type_name");
+}
+
+void check_prototype(ApiCall *call) {
+        check(call, RESOURCE_KIND_PROTOTYPE, "prototype_name");
 }
 
 void check_webhook(ApiCall *call) {

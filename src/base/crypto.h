@@ -1,7 +1,7 @@
 /* What we need of OpenSSL and libcrypt, narrow. */
 #pragma once
 
-#include "base/error.h"
+#include "base/value.h"
 
 void crypto_random(void *ret, size_t length);
 char *crypto_random_hex(size_t bytes);                    /* returns new */
@@ -44,6 +44,9 @@ char *key_public_pem(const Key *key);
 char *key_private_pem(const Key *key); /* PKCS#1 or SEC 1; NULL for a public key. Returns new */
 void key_free(Key *key);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Key, key_free)
+
+/* The public half as a JSON Web Key for signatures, members in go-jose's order. Returns new map. */
+Value *key_to_jwk(const Key *key, const char *kid);
 
 /* JWS signatures: RS256 or ES256 by the key's kind. Returns new base64url / whether it holds. */
 char *key_sign(const Key *key, const void *data, size_t length);

@@ -356,3 +356,39 @@ bool key_verify(const Key *key, const void *data, size_t length, const char *bas
         ERR_clear_error();
         return holds;
 }
+
+/* ---- JSON Web Keys ---- */
+
+static void set_number(Value *map, const char *name, const Key *key, const char *parameter,
+                       int bytes) {
+        BIGNUM *taken = NULL;
+        bool ok = EVP_PKEY_get_bn_param(key->key, parameter, &taken) == 1;
+        g_autoptr(BIGNUM) number = taken;
+
+        g_assert(ok);
+        int length = bytes ? bytes : BN_num_bytes(number);
+        g_autofree uint8_t *big_endian = g_malloc((size_t) length);
+        BN_bn2binpad(number, big_endian, length);
+        g_autofree char *text = crypto_base64url(big_endian, (size_t) length);
+        value_map_set_string(map, name, text);
+}
+
+Value *key_to_jwk(const Key *key, const char *kid) {
+        bool rsa = is_rsa(key->key);
+        Value *map = value_map();
+
+        value_map_set_string(map, "use", "sig");
+        value_map_set_string(map, "kty", rsa ? "RSA" : "EC");
+        value_map_set_string(map, "kid", kid);
+        if (!rsa)
+                value_map_set_string(map, "crv", "P-256");
+        value_map_set_string(map, "alg", rsa ? "RS256" : "ES256");
+        if (rsa) {
+                set_number(map, "n", key, OSSL_PKEY_PARAM_RSA_N, 0);
+                set_number(map, "e", key, OSSL_PKEY_PARAM_RSA_E, 0);
+        } else {
+                set_number(map, "x", key, OSSL_PKEY_PARAM_EC_PUB_X, EC_HALF);
+                set_number(map, "y", key, OSSL_PKEY_PARAM_EC_PUB_Y, EC_HALF);
+        }
+        return map;
+}

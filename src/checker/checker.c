@@ -268,7 +268,9 @@ static void run_loop(void *data) {
                 }
                 if (reload)
                         load_candidates(checker);
-                Duration until = MIN(start_due(checker), renewal);
+                Duration until = renewal;
+                if (component_begin(checker->spec.settings->store, COMPONENT_SCANNER))
+                        until = MIN(start_due(checker), renewal);
                 if (!subscription_wait(checker->subscription, until, checker->cancel, &topics,
                                        NULL))
                         return;
@@ -280,7 +282,8 @@ Checker *checker_new(const CheckerSpec *spec) {
         static const SubscriptionTopic topics[] = { { NOTIFY_RESOURCES, 0 },
                                                     { NOTIFY_CHECK_REQUEST, 0 },
                                                     { NOTIFY_CHECKED, 0 },
-                                                    { NOTIFY_WORKERS, 0 } };
+                                                    { NOTIFY_WORKERS, 0 },
+                                                    { NOTIFY_COMPONENTS, 0 } };
         Checker *checker = g_new0(Checker, 1);
 
         checker->spec = *spec;

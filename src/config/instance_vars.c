@@ -46,3 +46,9 @@ char *instance_vars_format(const Value *vars) {
         g_ptr_array_add(pairs, NULL);
         return g_strjoinv(",", (char **) pairs->pdata);
 }
+
+char *pipeline_reference_format(const char *name, const Value *vars) {
+        g_autofree char *text = instance_vars_format(vars);
+
+        return *text ? g_strdup_printf("%s/%s", name, text) : g_strdup(name);
+}

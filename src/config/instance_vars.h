@@ -6,3 +6,5 @@
 /* "branch:master,deep.k:true": leaves sorted by name, values as JSON, plain where they would be read as the same text.
  * Returns new; "" for none. */
 char *instance_vars_format(const Value *vars);
+/* "name" or "name/branch:master". Returns new. */
+char *pipeline_reference_format(const char *name, const Value *vars);

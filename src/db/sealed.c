@@ -18,7 +18,7 @@
 const DbSealed db_sealed_columns[] = {
         { "teams", "auth", "auth_nonce" },           { "server_secrets", "secret", "secret_nonce" },
         { "pipelines", "config", "config_nonce" },   { "builds", "plan", "plan_nonce" },
-        { "build_steps", "result", "result_nonce" },
+        { "build_steps", "result", "result_nonce" }, { "signing_keys", "pem", "pem_nonce" },
 };
 const size_t db_sealed_count = G_N_ELEMENTS(db_sealed_columns);
 

@@ -268,10 +268,13 @@ static void take_up(Engine *engine, int64_t build_id) {
 }
 
 static void look_for_builds(Engine *engine) {
+        Store *store = engine->spec.settings->store;
         g_autoptr(GError) error = NULL;
-        g_autoptr(GArray) free = build_lease_list_free(engine->spec.settings->store, &error);
         size_t waiting = 0;
 
+        if (!component_begin(store, COMPONENT_TRACKER))
+                return;
+        g_autoptr(GArray) free = build_lease_list_free(store, &error);
         if (!free) {
                 log_error("engine", "list-builds-failed", error);
                 return;
@@ -390,7 +393,8 @@ static void release_own_leases(Engine *engine) {
 
 Engine *engine_new(const EngineSpec *spec) {
         static const SubscriptionTopic topics[] = { { NOTIFY_BUILD_STARTED, 0 },
-                                                    { NOTIFY_BUILD_ABORT, 0 } };
+                                                    { NOTIFY_BUILD_ABORT, 0 },
+                                                    { NOTIFY_COMPONENTS, 0 } };
         Engine *engine = g_new0(Engine, 1);
 
         engine->spec = *spec;

@@ -1,6 +1,7 @@
 #include "fly/reference.h"
 
 #include "base/yaml.h"
+#include "config/instance_vars.h"
 #include "config/vars.h"
 
 #include <string.h>
@@ -141,9 +142,7 @@ bool item_ref_parse(const char *text, ItemKind kind, const char *flag, ItemRef *
 }
 
 char *pipeline_ref_format(const PipelineRef *ref) {
-        g_autofree char *vars = instance_vars_format(ref->vars);
-
-        return *vars ? g_strdup_printf("%s/%s", ref->name, vars) : g_strdup(ref->name);
+        return pipeline_reference_format(ref->name, ref->vars);
 }
 
 char *item_ref_format(const ItemRef *ref) {
@@ -153,8 +152,6 @@ char *item_ref_format(const ItemRef *ref) {
 }
 
 char *pipeline_ref_of(const Value *object, const char *name_key, const char *vars_key) {
-        const PipelineRef ref = { (char *) value_get_string(object, name_key, ""),
-                                  (Value *) value_get(object, vars_key) };
-
-        return pipeline_ref_format(&ref);
+        return pipeline_reference_format(value_get_string(object, name_key, ""),
+                                         value_get(object, vars_key));
 }

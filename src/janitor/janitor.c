@@ -108,23 +108,60 @@ static bool archive_pipelines(const JanitorSpec *spec, GError **error) {
         return pipeline_archive_abandoned(spec->store, &archived, error);
 }
 
+static bool rotate_keys(const JanitorSpec *spec, GError **error) {
+        return signing_keys_rotate(spec->store, clock_now(), error);
+}
+
+static bool pause_pipelines(const JanitorSpec *spec, GError **error) {
+        int64_t paused = 0;
+
+        if (spec->pause_pipelines_after <= 0)
+                return true;
+        /* Whole days of the local calendar, as upstream counts them. */
+        g_autoptr(GDateTime) now = g_date_time_new_from_unix_local(time_seconds(clock_now()));
+        g_autoptr(GDateTime)
+                today = g_date_time_new_local(g_date_time_get_year(now), g_date_time_get_month(now),
+                                              g_date_time_get_day_of_month(now), 0, 0, 0);
+        g_autoptr(GDateTime)
+                bound = g_date_time_add_days(today, -(int) spec->pause_pipelines_after);
+        if (!pipeline_pause_unused(spec->store, g_date_time_to_unix(bound) * 1000000, &paused,
+                                   error))
+                return false;
+        if (paused > 0)
+                log_info("janitor", "pipelines-paused", "count", LOG_INT(paused));
+        return true;
+}
+
 static const struct {
         const char *name;
+        const char *components[2]; /* the rule rests while one of them is paused */
         bool (*run)(const JanitorSpec *spec, GError **error);
 } rules[] = {
-        { "workers", tick_workers },
-        { "builds", end_interception },
-        { "containers", sweep_containers },
-        { "artifacts", sweep_artifacts },
-        { "resource-caches", sweep_resource_caches },
-        { "task-caches", sweep_task_caches },
-        { "volumes", sweep_volumes },
-        { "resource-configs", sweep_configs },
-        { "checks", sweep_checks },
-        { "tokens", sweep_tokens },
-        { "pipelines", archive_pipelines },
-        { "build-logs", retention_run },
+        { "workers", { "collector_workers" }, tick_workers },
+        { "builds", { "collector_builds" }, end_interception },
+        { "containers", { "collector_containers", "collector_check_sessions" }, sweep_containers },
+        { "artifacts", { "collector_artifacts" }, sweep_artifacts },
+        { "resource-caches",
+          { "collector_resource_caches", "collector_resource_cache_uses" },
+          sweep_resource_caches },
+        { "task-caches", { "collector_task_caches" }, sweep_task_caches },
+        { "volumes", { "collector_volumes" }, sweep_volumes },
+        { "resource-configs", { "collector_resource_configs" }, sweep_configs },
+        { "checks", { "collector_checks" }, sweep_checks },
+        { "tokens", { "collector_access_tokens" }, sweep_tokens },
+        { "pipelines", { "collector_pipelines" }, archive_pipelines },
+        { "unused-pipelines", { "pipeline_pauser" }, pause_pipelines },
+        { "signing-keys", { COMPONENT_KEYS }, rotate_keys },
+        { "build-logs", { COMPONENT_REAPER }, retention_run },
 };
+
+static bool may_run(Store *store, const char *const components[2]) {
+        bool may = true;
+
+        for (size_t i = 0; i < 2 && components[i]; i++)
+                may = component_begin(store, components[i]) && may;
+        return may;
+}
 
 bool janitor_round(Janitor *janitor, GError **error) {
         bool clean = true;
@@ -133,7 +170,8 @@ bool janitor_round(Janitor *janitor, GError **error) {
                 g_autoptr(GError) local = NULL;
                 if (cancel_fired(janitor->cancel))
                         break;
-                if (rules[i].run(&janitor->spec, &local))
+                if (!may_run(janitor->spec.store, rules[i].components) ||
+                    rules[i].run(&janitor->spec, &local))
                         continue;
                 log_error("janitor", rules[i].name, local);
                 if (clean && error)

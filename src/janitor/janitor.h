@@ -16,6 +16,7 @@ typedef struct {
         Duration missing_grace;          /* 0: 5 min */
         Duration hijack_grace;           /* 0: 5 min */
         Duration stalled_worker_timeout; /* 0: never */
+        int64_t pause_pipelines_after;   /* days without a build; 0: never */
         int64_t default_builds_to_retain, default_days_to_retain, max_builds_to_retain,
                 max_days_to_retain; /* 0: no limit */
 } JanitorSpec;

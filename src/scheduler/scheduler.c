@@ -101,7 +101,8 @@ static void run_loop(void *data) {
                         renew(scheduler, &buckets);
                         renewal = clock_monotonic() + scheduler->spec.lease / 3;
                 }
-                dispatch_due(scheduler, buckets);
+                if (component_begin(scheduler->spec.store, COMPONENT_SCHEDULER))
+                        dispatch_due(scheduler, buckets);
                 Duration until = MIN(renewal, clock_monotonic() + scheduler->spec.safety);
                 if (!subscription_wait(scheduler->subscription, until, scheduler->cancel, NULL,
                                        NULL))
@@ -112,7 +113,8 @@ static void run_loop(void *data) {
 Scheduler *scheduler_new(const SchedulerSpec *spec) {
         /* A check's end may be what a pending build waits for. */
         static const SubscriptionTopic topics[] = { { NOTIFY_JOB_SCHEDULE, 0 },
-                                                    { NOTIFY_CHECKED, 0 } };
+                                                    { NOTIFY_CHECKED, 0 },
+                                                    { NOTIFY_COMPONENTS, 0 } };
         Scheduler *scheduler = g_new0(Scheduler, 1);
 
         scheduler->spec = *spec;

@@ -11,6 +11,7 @@ typedef struct ConfigCache ConfigCache;   /* pipeline_config.c */
 typedef struct ScopeChecks ScopeChecks;   /* scope_check.c */
 typedef struct MemoryBuilds MemoryBuilds; /* check_build.c */
 typedef struct Heartbeats Heartbeats;     /* worker_heartbeat.c */
+typedef struct Components Components;     /* component.c */
 
 struct Store {
         Db *db;
@@ -22,6 +23,7 @@ struct Store {
         ScopeChecks *checks;
         MemoryBuilds *memory_builds;
         Heartbeats *heartbeats;
+        Components *components;
 
         Mutex flush_lock; /* of what follows */
         Condition flush_wake;
@@ -206,3 +208,8 @@ bool scope_checks_flush(Store *store, GError **error);
 Heartbeats *heartbeats_new(void);
 void heartbeats_free(Heartbeats *heartbeats);
 bool heartbeats_flush(Store *store, GError **error);
+
+Components *components_new(Store *store);
+void components_free(Store *store, Components *components);
+/* At most once a minute, unless all. */
+bool components_flush(Store *store, bool all, GError **error);

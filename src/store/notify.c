@@ -18,6 +18,7 @@ static const char *const channels[NOTIFY_KINDS] = {
         [NOTIFY_WORKERS] = "workers",
         [NOTIFY_TEAMS] = "teams",
         [NOTIFY_LOCKS] = "locks",
+        [NOTIFY_COMPONENTS] = "components",
 };
 
 typedef struct {

@@ -20,6 +20,7 @@ typedef enum {
         NOTIFY_WORKERS,        /* id: worker. Registered, left, changed state or has room again */
         NOTIFY_TEAMS,          /* id: team. Its auth changed */
         NOTIFY_LOCKS,          /* id: 0. A work lock was released */
+        NOTIFY_COMPONENTS,     /* Some were paused, or are not any more */
         NOTIFY_KINDS,
 } NotifyKind;
 

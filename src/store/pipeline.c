@@ -1,5 +1,6 @@
 #include "store/pipeline.h"
 
+#include "config/instance_vars.h"
 #include "store/internal.h"
 
 #define ARCHIVER "automatic-pipeline-archiver"
@@ -255,17 +256,10 @@ bool pipeline_order(Store *store, int64_t team_id, const GPtrArray *names, GErro
 
 /* "grp/branch:x,…" as upstream names an instance in errors; "grp" for null. */
 static char *instance_title(const char *name, const Value *vars) {
-        GString *title = g_string_new(name);
-        if (value_is(vars, VALUE_MAP))
-                g_string_append_c(title, '/');
-        for (size_t i = 0; i < value_length(vars); i++) {
-                const Value *item = value_at(vars, i);
-                g_autofree char *text = value_is(item, VALUE_STRING)
-                                                ? g_strdup(value_text(item))
-                                                : json_write(item, JSON_COMPACT, NULL);
-                g_string_append_printf(title, "%s%s:%s", i ? "," : "", value_key_at(vars, i), text);
-        }
-        return g_string_free(title, false);
+        /* [quirk] an empty map that was sent as such shows. */
+        return value_is(vars, VALUE_MAP) && value_length(vars) == 0
+                       ? g_strconcat(name, "/", NULL)
+                       : pipeline_reference_format(name, vars);
 }
 
 static bool order_instances_in(DbTx *tx, void *data, GError **error) {
@@ -342,4 +336,16 @@ bool pipeline_archive_abandoned(Store *store, int64_t *ret, GError **error) {
                 return false;
         *ret = change.count;
         return true;
+}
+
+bool pipeline_pause_unused(Store *store, Time before, int64_t *ret, GError **error) {
+        return store_exec(store,
+                          SQL("UPDATE pipelines SET paused = TRUE, paused_by = "
+                              "'automatic-pipeline-pauser', paused_at = $1 WHERE NOT paused AND "
+                              "last_updated < $2 AND NOT EXISTS (SELECT 1 FROM jobs j LEFT JOIN "
+                              "builds b ON b.id = j.latest_completed_build_id WHERE j.pipeline_id "
+                              "= pipelines.id AND j.active AND (j.next_build_id IS NOT NULL OR "
+                              "b.ended > $2))",
+                              DB_INT(clock_now()), DB_INT(before)),
+                          ret, error);
 }

@@ -87,5 +87,8 @@ bool pipeline_order(Store *store, int64_t team_id, const GPtrArray *names, GErro
 /* instances: list of maps (or null). */
 bool pipeline_order_within_group(Store *store, int64_t team_id, const char *name,
                                  const Value *instances, GError **error);
+/* Pauses those that nothing was built in since `before`, nor is, and that were not saved since (05 §5.3). Returns in
+ * *ret how many. */
+bool pipeline_pause_unused(Store *store, Time before, int64_t *ret, GError **error);
 /* Archives what no job sets any more (05 §5.4). Returns in *ret how many. */
 bool pipeline_archive_abandoned(Store *store, int64_t *ret, GError **error);

@@ -40,8 +40,10 @@ void store_mark_dirty(Store *store) {
 bool store_flush(Store *store, GError **error) {
         mutex_lock(&store->flush_lock);
         store->dirty = false;
+        bool closing = store->closing;
         mutex_unlock(&store->flush_lock);
-        if (!scope_checks_flush(store, error) || !heartbeats_flush(store, error)) {
+        if (!scope_checks_flush(store, error) || !heartbeats_flush(store, error) ||
+            !components_flush(store, closing, error)) {
                 store_mark_dirty(store);
                 return false;
         }
@@ -68,6 +70,7 @@ Store *store_open(const StoreSpec *spec, GError **error) {
         store->configs = config_cache_new();
         store->checks = scope_checks_new();
         store->heartbeats = heartbeats_new();
+        store->components = components_new(store);
         store->memory_builds = memory_builds_new();
         store->logs = logs_new(store);
         store->flusher = thread_start("store-flush", store_flush_loop, store);
@@ -93,6 +96,7 @@ void store_close(Store *store) {
         if (!store_flush(store, &error))
                 log_error("store", "flush-failed", error);
         logs_free(store->logs);
+        components_free(store, store->components);
         db_close(store->db);
         bus_free(store->bus);
         memory_builds_free(store->memory_builds);

@@ -110,7 +110,8 @@ static bool open_store(Web *web, GError **error) {
         if (!directory_make(web->work_directory, 0700, error))
                 return false;
         web->store = store_open(&spec, error);
-        return web->store && team_save_main(web->store, web->main_team, error);
+        return web->store && team_save_main(web->store, web->main_team, error) &&
+               component_register_all(web->store, options->gc_interval, error);
 }
 
 static bool open_auth(Web *web, GError **error) {
@@ -178,6 +179,7 @@ static void start_builds(Web *web) {
                                 .missing_grace = options->gc_missing_grace,
                                 .hijack_grace = options->gc_hijack_grace,
                                 .stalled_worker_timeout = options->stalled_worker_timeout,
+                                .pause_pipelines_after = options->pause_pipelines_after,
                                 .default_builds_to_retain = options->default_builds_to_retain,
                                 .default_days_to_retain = options->default_days_to_retain,
                                 .max_builds_to_retain = options->max_builds_to_retain,
@@ -205,6 +207,7 @@ static bool serve(Web *web, GError **error) {
                         .checking_interval = options->checking_interval,
                         .intercept_idle_timeout = options->intercept_idle_timeout,
                         .cli_directory = options->cli_artifacts_dir,
+                        .resource_causality = options->resource_causality,
                         .metrics = append_metrics,
                         .data = web };
         g_autofree char *socket = g_build_filename(web->work_directory, WORKER_SOCKET, NULL);

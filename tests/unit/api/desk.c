@@ -28,6 +28,7 @@ static void add_people(House *house) {
         house->team_id = team->id;
         add_user(house, "viewer");
         add_user(house, "member");
+        add_user(house, "admin"); /* an owner of main */
         add_token(house, "system", "{'aud':'concourse-worker'}");
         house_save(house, two_jobs);
 }
@@ -41,7 +42,8 @@ void desk_open(Desk *desk, House *house) {
                                         .auth = desk->auth,
                                         .pool = desk->pool,
                                         .external_url = "http://ci",
-                                        .checking_interval = DURATION_MINUTE });
+                                        .checking_interval = DURATION_MINUTE,
+                                        .resource_causality = true });
         desk->server = OK(http_server_start(&(HttpServerSpec){ .address = "127.0.0.1",
                                                                .handler = api_handle,
                                                                .data = desk->api,

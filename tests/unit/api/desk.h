@@ -16,7 +16,7 @@ typedef struct {
 } Desk;
 
 /*
- * Opens the desk on a house with the pipeline "p" in team "t". Tokens: "viewer", "member" of t, "system" of a worker.
+ * Opens the desk on a house with the pipeline "p" in team "t". Tokens: "viewer", "member" of t, "admin", "system" of a worker.
  * The external URL is http://ci.
  */
 void desk_open(Desk *desk, House *house);
