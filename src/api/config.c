@@ -9,13 +9,48 @@
 #define CONFIG_MAX 8388608
 #define VERSION_HEADER "X-Concourse-Config-Version"
 
+static int compare_names(const void *a, const void *b) {
+        return strcmp(value_get_string(*(const Value *const *) a, "name", ""),
+                      value_get_string(*(const Value *const *) b, "name", ""));
+}
+
+/* Returns new. */
+static Value *by_name(const Value *list) {
+        g_autoptr(GPtrArray) items = g_ptr_array_new();
+        Value *sorted = value_list();
+
+        for (size_t i = 0; i < value_length(list); i++)
+                g_ptr_array_add(items, (void *) value_at(list, i));
+        g_ptr_array_sort(items, compare_names);
+        for (size_t i = 0; i < items->len; i++)
+                value_list_add(sorted, value_ref(items->pdata[i]));
+        return sorted;
+}
+
+/* As upstream's comes out of its tables: resources and their types by name, all else as it was saved. Returns new. */
+static Value *shown_config(const Value *config) {
+        static const char *const ordered[] = { "resources", "resource_types", "prototypes" };
+        Value *shown = value_map();
+
+        for (size_t i = 0; i < value_length(config); i++) {
+                const char *key = value_key_at(config, i);
+                bool sort = false;
+                for (size_t j = 0; j < G_N_ELEMENTS(ordered); j++)
+                        sort = sort || g_str_equal(ordered[j], key);
+                value_map_set(shown, key,
+                              sort ? by_name(value_at(config, i)) : value_ref(value_at(config, i)));
+        }
+        return shown;
+}
+
 void get_config(ApiCall *call) {
         g_autoptr(GError) error = NULL;
         int64_t version;
 
         if (!call_pipeline(call))
                 return;
-        Value *config = pipeline_config(call->store, call->pipeline->id, &version, &error);
+        g_autoptr(Value)
+                config = pipeline_config(call->store, call->pipeline->id, &version, &error);
         if (!config) {
                 call_failed(call, error);
                 return;
@@ -23,7 +58,7 @@ void get_config(ApiCall *call) {
         g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, version);
         http_header_set(call->request, VERSION_HEADER, text);
         Value *answer = value_map();
-        value_map_set(answer, "config", config);
+        value_map_set(answer, "config", shown_config(config));
         call_answer(call, 200, answer);
 }
 

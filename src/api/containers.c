@@ -47,7 +47,8 @@ static void answer_containers(ApiCall *call, const ContainerQuery *query) {
         }
         Value *list = value_list();
         for (size_t i = 0; i < containers->len; i++)
-                value_list_add(list, present_container(g_ptr_array_index(containers, i)));
+                value_list_add(list, present_container(g_ptr_array_index(containers, i),
+                                                       query->resource_config_id != 0));
         call_answer(call, 200, list);
 }
 
@@ -104,7 +105,7 @@ void get_container(ApiCall *call) {
         if (!container || !container_in_team(call->store, container, call->team->id, &ours, &error))
                 call_failed(call, error);
         else if (ours)
-                call_answer(call, 200, present_container(container));
+                call_answer(call, 200, present_container(container, false));
         else
                 call_empty(call, 404);
 }

@@ -309,7 +309,7 @@ Value *present_worker(const Worker *worker) {
         return map;
 }
 
-Value *present_container(const Container *container) {
+Value *present_container(const Container *container, bool with_expiry) {
         Value *map = value_map();
 
         value_map_set_string(map, "id", container->handle);
@@ -327,7 +327,7 @@ Value *present_container(const Container *container) {
         value_map_set_string_opt(map, "build_name", container->build_name);
         value_map_set_string_opt(map, "user", container->user);
         value_map_set_string_opt(map, "working_directory", container->working_directory);
-        if (container->expires) {
+        if (with_expiry && container->expires) {
                 Time left = MAX(container->expires - clock_steady(), 0);
                 g_autofree char *text = duration_format((left / 1000000) * DURATION_SECOND);
                 value_map_set_string(map, "expires_in", text);

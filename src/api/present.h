@@ -15,6 +15,7 @@ Value *present_job_summary(const JobSummary *summary);
 Value *present_resource(Store *store, const Resource *resource);
 Value *present_version(const Version *version, bool with_metadata);
 Value *present_worker(const Worker *worker);
-Value *present_container(const Container *container);
+/* with_expiry: when the check session ends, which only lists of one show. */
+Value *present_container(const Container *container, bool with_expiry);
 Value *present_volume(Store *store, const Volume *volume);
 Value *present_artifact(const WorkerArtifact *artifact);
