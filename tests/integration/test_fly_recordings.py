@@ -30,7 +30,7 @@ UNFIT = {
     "103-execute-priv": "its event stream was recorded compressed, and cut",
 }
 # The recordings' command lines lack quotes.
-QUOTED = ["not.set={a: 1}", "pinned for a reason", "2020-01-01 00:00:00", "echo hijacked; echo onerr >&2; exit 3"]
+QUOTED = ['{"message":"maintenance at noon","ttl":600000000000}', "not.set={a: 1}", "pinned for a reason", "2020-01-01 00:00:00", "echo hijacked; echo onerr >&2; exit 3"]
 # When the token that was recorded expires, and from when on active users were asked for.
 TOKEN_EXPIRY = datetime.datetime(2026, 11, 24, 7, 38, tzinfo=datetime.timezone.utc)
 RECORDED_SINCE = "since=2026-09-23"
