@@ -36,7 +36,7 @@ DIFFERENT = {
     "077-volumes-json": "as 073-containers",
     "081-resources-json": "plan ids count from another number, and this server remembers its last check's plan",
     "086-clear-resource-cache": "the stock client cannot ask a question when its input is /dev/null; ours takes that for a no",
-    "102-execute-job": "when versions are cleared the inputs of jobs are resolved anew at once: here there are none any more",
+    "102-execute-job": "the scheduler looks at once here, and finds no version where 085 cleared them; the recorded one had not yet",
     "104-curl-info": "the server names itself, and its features",
     "106-curl-wall": "the message that 105 set is there; the recorded server had failed with a 500",
     "107-active-users": "the recorded server counted a user without a name",
