@@ -39,7 +39,7 @@ typedef struct {
         Duration gc_interval, gc_one_off_grace, gc_missing_grace, gc_hijack_grace, gc_failed_grace;
         Duration stalled_worker_timeout;
         Duration intercept_idle_timeout; /* 0: none */
-        int64_t pause_pipelines_after; /* days; 0: never */
+        int64_t pause_pipelines_after;   /* days; 0: never */
         bool resource_causality;
 
         char *prometheus_bind_ip;
