@@ -306,6 +306,8 @@ Value *present_worker(const Worker *worker) {
         value_map_set_int(map, "start_time", worker->start);
         value_map_set_bool(map, "ephemeral", worker->ephemeral);
         value_map_set_string(map, "state", worker_state_name(worker->state));
+        if (worker->disk_low) /* ours */
+                value_map_set_bool(map, "disk_low", true);
         return map;
 }
 

@@ -74,10 +74,13 @@ void heartbeat_worker(ApiCall *call) {
         g_autoptr(Value) body = call_json(call);
         if (!body)
                 return;
-        g_autoptr(Worker)
-                worker = worker_heartbeat(call->store, call_param(call, "worker_name"), ttl,
-                                          value_get_int(body, "active_containers", 0),
-                                          value_get_int(body, "active_volumes", 0), &error);
+        const WorkerBeat beat = { .ttl = ttl,
+                                  .active_containers = value_get_int(body, "active_containers", 0),
+                                  .active_volumes = value_get_int(body, "active_volumes", 0),
+                                  .disk_low = value_get_bool(body, "disk_low", false) };
+        g_autoptr(Worker) worker = worker_heartbeat(call->store, call_param(call, "worker_name"),
+                                                    &beat, &error);
+
         if (worker)
                 call_answer(call, 200, present_worker(worker));
         else

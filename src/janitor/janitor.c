@@ -66,6 +66,16 @@ static bool sweep_artifacts(const JanitorSpec *spec, GError **error) {
         return worker_artifact_delete_older(spec->store, ago(ARTIFACT_AGE), &deleted, error);
 }
 
+static bool give_up_caches(const JanitorSpec *spec, GError **error) {
+        int64_t given;
+
+        if (!volume_give_up_caches(spec->store, &given, error))
+                return false;
+        if (given > 0)
+                log_info("janitor", "caches-given-up", "count", LOG_INT(given));
+        return true;
+}
+
 static bool sweep_volumes(const JanitorSpec *spec, GError **error) {
         int64_t marked, deleted;
 
@@ -145,6 +155,7 @@ static const struct {
           { "collector_resource_caches", "collector_resource_cache_uses" },
           sweep_resource_caches },
         { "task-caches", { "collector_task_caches" }, sweep_task_caches },
+        { "full-disks", { "collector_volumes" }, give_up_caches },
         { "volumes", { "collector_volumes" }, sweep_volumes },
         { "resource-configs", { "collector_resource_configs" }, sweep_configs },
         { "checks", { "collector_checks" }, sweep_checks },

@@ -225,15 +225,26 @@ static bool is_plain(const PlacementChain *chain) {
                (chain->list[0] == PLACEMENT_VOLUME_LOCALITY || chain->list[0] == PLACEMENT_RANDOM);
 }
 
-/* *ret NULL: all rejected. */
+/* Takes away those whose disk has no room. */
+static void keep_roomy(GPtrArray *workers) {
+        for (size_t i = workers->len; i > 0; i--)
+                if (((Worker *) g_ptr_array_index(workers, i - 1))->disk_low)
+                        g_ptr_array_remove_index(workers, (guint) (i - 1));
+}
+
+/* *ret NULL: all rejected; *ret_no_room: because of their disks. */
 static bool choose_once(Pool *pool, const ContainerNeed *need, char **ret, bool *ret_task,
-                        GError **error) {
+                        bool *ret_no_room, GError **error) {
         g_autoptr(GPtrArray) workers = placement_candidates(pool, &need->need, error);
         PlacementChain *chain = chain_of(pool, &need->need);
         g_autoptr(GPtrArray) loads = NULL;
 
         if (!workers)
                 return false;
+        keep_roomy(workers);
+        *ret_no_room = workers->len == 0;
+        if (*ret_no_room)
+                return true;
         if (workers->len == 1 && is_plain(chain)) {
                 *ret = g_strdup(((Worker *) g_ptr_array_index(workers, 0))->name);
                 return true;
@@ -270,13 +281,14 @@ char *placement_choose(Pool *pool, const Placement *placement, Cancel *cancel, b
 
         for (;;) {
                 char *worker = NULL;
+                bool no_room;
                 *ret_task = false;
-                if (!choose_once(pool, placement->container, &worker, ret_task, error))
+                if (!choose_once(pool, placement->container, &worker, ret_task, &no_room, error))
                         return NULL;
                 if (worker)
                         return worker;
                 if (!told && placement->watch && placement->watch->waiting)
-                        placement->watch->waiting(placement->watch->data);
+                        placement->watch->waiting(no_room, placement->watch->data);
                 told = true;
                 if (!subscription_wait(subscription, clock_monotonic() + LOOK_AGAIN, cancel, NULL,
                                        error))

@@ -89,7 +89,7 @@ typedef struct {
 
 /* What the pool tells the step on its way, on the step's thread; any may be NULL. */
 typedef struct {
-        void (*waiting)(void *data);
+        void (*waiting)(bool no_room, void *data); /* no_room: for a disk, not for others to end */
         void (*selected)(const char *worker, void *data);
         void (*streaming)(const char *volume, const char *from, const char *to, void *data);
         void *data;

@@ -223,9 +223,15 @@ char **step_resource_environment(const StepCall *call, bool creator) {
 }
 
 /* The pool says these on the step's thread; an event that cannot be stored stops the step at its next one. */
-static void say_waiting(void *data) {
+static void say_waiting(bool no_room, void *data) {
+        static const char text[] =
+                "no worker has room on its disk for a container: waiting until one has\n";
         StepWatch *watch = data;
+        const char *id = watch->call->plan->id;
 
+        if (!watch->silent && no_room)
+                run_emit_once(watch->call->run, id, "waiting for room",
+                              event_log(id, "stderr", text, strlen(text), clock_now()), NULL);
         if (!watch->silent)
                 run_emit_once(watch->call->run, watch->call->plan->id, "waiting",
                               event_waiting_for_worker(watch->call->plan->id, clock_now()), NULL);

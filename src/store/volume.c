@@ -347,3 +347,38 @@ bool volume_sweep(Store *store, Time now, Duration missing_grace, int64_t *ret_m
         *ret_deleted = sweep.deleted;
         return true;
 }
+
+/* ---- workers whose disk is low ---- */
+
+#define LOW "(SELECT w.id FROM workers w WHERE w.disk_low)"
+
+static bool give_up_in(DbTx *tx, void *data, GError **error) {
+        int64_t resource, task;
+        if (!tx_exec(tx,
+                     SQL("DELETE FROM worker_resource_caches WHERE worker_id IN " LOW
+                         " AND NOT EXISTS (SELECT 1 FROM resource_cache_uses u JOIN builds b ON "
+                         "b.id = u.build_id WHERE u.resource_cache_id = "
+                         "worker_resource_caches.resource_cache_id AND NOT b.completed) AND NOT "
+                         "EXISTS (SELECT 1 FROM build_image_caches i JOIN builds b ON b.id = "
+                         "i.build_id WHERE i.resource_cache_id = "
+                         "worker_resource_caches.resource_cache_id AND NOT b.completed)"),
+                     &resource, error) ||
+            !tx_exec(tx,
+                     SQL("UPDATE volumes SET task_cache_id = NULL WHERE task_cache_id IS NOT NULL "
+                         "AND worker_id IN " LOW),
+                     &task, error))
+                return false;
+        *(int64_t *) data = resource + task;
+        return true;
+}
+
+static bool any_low_in(DbTx *tx, void *data, GError **error) {
+        return tx_int(tx, 0, data, SQL("SELECT count(*) FROM workers WHERE disk_low"), error);
+}
+
+bool volume_give_up_caches(Store *store, int64_t *ret_given, GError **error) {
+        int64_t low;
+        *ret_given = 0;
+        return db_read(store->db, any_low_in, &low, error) &&
+               (low == 0 || db_write(store->db, give_up_in, ret_given, error));
+}

@@ -93,5 +93,7 @@ bool volume_report(Store *store, const char *worker, const GPtrArray *handles, T
 GPtrArray *volume_list_destroying(Store *store, const char *worker, GError **error); /* char * */
 
 /* ---- for the janitor: 05 §6.5 ---- */
+/* On workers whose disk is low: gives up resource and task caches that no build which runs uses. */
+bool volume_give_up_caches(Store *store, int64_t *ret_given, GError **error);
 bool volume_sweep(Store *store, Time now, Duration missing_grace, int64_t *ret_marked,
                   int64_t *ret_deleted, GError **error);

@@ -86,11 +86,11 @@ static GPtrArray *read_tags(DbRows *rows, int column) {
         return tags;
 }
 
-#define SELECT                                                                                     \
-        "SELECT w.id, w.team_id, w.name, t.name, w.state, w.address, w.baggageclaim_url, "         \
-        "w.certs_path, w.http_proxy_url, w.https_proxy_url, w.no_proxy, w.active_containers, "     \
-        "w.active_volumes, w.active_tasks, w.max_active_tasks, w.resource_types, w.platform, "     \
-        "w.version, w.tags, w.started, w.ephemeral, w.expires, w.stalled_since FROM workers w "    \
+#define SELECT                                                                                              \
+        "SELECT w.id, w.team_id, w.name, t.name, w.state, w.address, w.baggageclaim_url, "                  \
+        "w.certs_path, w.http_proxy_url, w.https_proxy_url, w.no_proxy, w.active_containers, "              \
+        "w.active_volumes, w.active_tasks, w.max_active_tasks, w.resource_types, w.platform, "              \
+        "w.version, w.tags, w.started, w.ephemeral, w.expires, w.stalled_since, w.disk_low FROM workers w " \
         "LEFT JOIN teams t ON t.id = w.team_id "
 
 static void *row_worker(Store *store, DbRows *rows, GError **error) {
@@ -118,6 +118,7 @@ static void *row_worker(Store *store, DbRows *rows, GError **error) {
                 .ephemeral = db_bool(rows, 20),
                 .expires = db_int(rows, 21),
                 .stalled_since = db_int(rows, 22),
+                .disk_low = db_bool(rows, 23),
         };
         bool known = worker_state_parse(db_text(rows, 4), &worker->state);
         g_assert(known);

@@ -33,6 +33,7 @@ typedef struct {
         GPtrArray *tags; /* char *; never NULL */
         int64_t start;   /* Unix seconds; 0: unknown */
         bool ephemeral;
+        bool disk_low;               /* it has no room for another container */
         Time expires, stalled_since; /* 0: never, not */
 } Worker;
 
@@ -52,9 +53,13 @@ typedef struct {
  * global or owned by another team". A base type with another image or version, or no longer listed, invalidates its caches. */
 bool worker_register(Store *store, const WorkerRegistration *registration, Worker **ret,
                      GError **error);
-/* Kept in memory and flushed in batches unless the state changes. Returns new. */
-Worker *worker_heartbeat(Store *store, const char *name, Duration ttl, int64_t active_containers,
-                         int64_t active_volumes, GError **error);
+typedef struct {
+        Duration ttl; /* 0: never expires */
+        int64_t active_containers, active_volumes;
+        bool disk_low;
+} WorkerBeat;
+/* Kept in memory and flushed in batches unless the state or disk_low changes. Returns new. */
+Worker *worker_heartbeat(Store *store, const char *name, const WorkerBeat *beat, GError **error);
 bool worker_land(Store *store, const char *name, GError **error);
 bool worker_retire(Store *store, const char *name, GError **error);
 bool worker_prune(Store *store, const char *name, GError **error); /* ERROR_DENIED: it runs */

@@ -3,8 +3,7 @@
 
 typedef struct {
         char *name;
-        Duration ttl;
-        int64_t containers, volumes;
+        WorkerBeat beat;
         Time expires; /* 0: never */
 } Heartbeat;
 
@@ -37,8 +36,8 @@ void heartbeat_apply(Store *store, Worker *worker) {
         const Heartbeat *heartbeat = g_hash_table_lookup(store->heartbeats->waiting, worker->name);
         if (!heartbeat)
                 return;
-        worker->active_containers = heartbeat->containers;
-        worker->active_volumes = heartbeat->volumes;
+        worker->active_containers = heartbeat->beat.active_containers;
+        worker->active_volumes = heartbeat->beat.active_volumes;
         worker->expires = heartbeat->expires;
 }
 
@@ -85,8 +84,8 @@ static bool upsert_worker(DbTx *tx, Register *make, GError **error) {
                 SQL("INSERT INTO workers (name, team_id, state, address, baggageclaim_url, "
                     "certs_path, http_proxy_url, https_proxy_url, no_proxy, active_containers, "
                     "active_volumes, max_active_tasks, resource_types, platform, version, tags, "
-                    "started, ephemeral, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-                    "$10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT (name) DO "
+                    "started, ephemeral, expires, disk_low) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+                    "$10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT (name) DO "
                     "UPDATE SET state = excluded.state, address = excluded.address, "
                     "baggageclaim_url = excluded.baggageclaim_url, certs_path = "
                     "excluded.certs_path, http_proxy_url = excluded.http_proxy_url, "
@@ -96,7 +95,7 @@ static bool upsert_worker(DbTx *tx, Register *make, GError **error) {
                     "resource_types = excluded.resource_types, platform = excluded.platform, "
                     "version = excluded.version, tags = excluded.tags, started = "
                     "excluded.started, ephemeral = excluded.ephemeral, expires = "
-                    "excluded.expires, stalled_since = 0 RETURNING id",
+                    "excluded.expires, disk_low = excluded.disk_low, stalled_since = 0 RETURNING id",
                     DB_TEXT(make->name), DB_INT_OR_NULL(make->registration->team_id),
                     DB_TEXT(make->state), DB_TEXT(opt(payload, "addr")),
                     DB_TEXT(opt(payload, "baggageclaim_url")), DB_TEXT(opt(payload, "certs_path")),
@@ -108,7 +107,8 @@ static bool upsert_worker(DbTx *tx, Register *make, GError **error) {
                     DB_TEXT(value_get_string(payload, "platform", "")),
                     DB_TEXT(value_get_string(payload, "version", "")), DB_TEXT(make->tags),
                     DB_INT(value_get_int(payload, "start_time", 0)),
-                    DB_BOOL(value_get_bool(payload, "ephemeral", false)), DB_INT(expires)),
+                    DB_BOOL(value_get_bool(payload, "ephemeral", false)), DB_INT(expires),
+                    DB_BOOL(value_get_bool(payload, "disk_low", false))),
                 error);
 }
 
@@ -255,21 +255,25 @@ bool worker_register(Store *store, const WorkerRegistration *registration, Worke
 /* ---- heartbeats: in memory, flushed in batches ---- */
 
 static bool write_heartbeat(DbTx *tx, const Heartbeat *heartbeat, GError **error) {
-        int64_t revived;
-        if (!tx_int(tx, 0, &revived,
-                    SQL("SELECT id FROM workers WHERE name = $1 AND state = 'stalled'",
-                        DB_TEXT(heartbeat->name)),
+        int64_t changed;
+        DbArg disk_low = DB_BOOL(heartbeat->beat.disk_low);
+        if (!tx_int(tx, 0, &changed,
+                    SQL("SELECT id FROM workers WHERE name = $1 AND (state = 'stalled' OR disk_low "
+                        "IS DISTINCT FROM $2)",
+                        DB_TEXT(heartbeat->name), disk_low),
                     error) ||
-            !tx_exec(tx,
-                     SQL("UPDATE workers SET expires = $2, active_containers = $3, active_volumes "
-                         "= $4, stalled_since = 0, state = CASE WHEN state = 'stalled' THEN "
-                         "'running' ELSE state END WHERE name = $1",
-                         DB_TEXT(heartbeat->name), DB_INT(heartbeat->expires),
-                         DB_INT(heartbeat->containers), DB_INT(heartbeat->volumes)),
-                     NULL, error))
+            !tx_exec(
+                    tx,
+                    SQL("UPDATE workers SET expires = $2, active_containers = $3, active_volumes "
+                        "= $4, disk_low = $5, stalled_since = 0, state = CASE WHEN state = 'stalled' THEN "
+                        "'running' ELSE state END WHERE name = $1",
+                        DB_TEXT(heartbeat->name), DB_INT(heartbeat->expires),
+                        DB_INT(heartbeat->beat.active_containers),
+                        DB_INT(heartbeat->beat.active_volumes), disk_low),
+                    NULL, error))
                 return false;
-        if (revived)
-                tx_notify(tx, NOTIFY_WORKERS, revived);
+        if (changed)
+                tx_notify(tx, NOTIFY_WORKERS, changed);
         return true;
 }
 
@@ -278,24 +282,24 @@ static bool heartbeat_in(DbTx *tx, void *data, GError **error) {
         Time now;
         if (!db_now(tx, &now, error))
                 return false;
-        heartbeat->expires = heartbeat->ttl ? now + heartbeat->ttl / 1000 : 0;
+        heartbeat->expires = heartbeat->beat.ttl ? now + heartbeat->beat.ttl / 1000 : 0;
         return write_heartbeat(tx, heartbeat, error);
 }
 
-Worker *worker_heartbeat(Store *store, const char *name, Duration ttl, int64_t active_containers,
-                         int64_t active_volumes, GError **error) {
+Worker *worker_heartbeat(Store *store, const char *name, const WorkerBeat *beat, GError **error) {
         g_autoptr(Worker) worker = worker_find(store, name, error);
         if (!worker)
                 return NULL;
-        Heartbeat heartbeat = { (char *) name, ttl, active_containers, active_volumes, 0 };
-        /* Other nodes must see it with PostgreSQL; a change of state is written at once. */
-        if (store->postgres || worker->state == WORKER_STALLED) {
+        Heartbeat heartbeat = { .name = (char *) name, .beat = *beat };
+        /* Other nodes must see it with PostgreSQL; a change that somebody waits for is written at once. */
+        if (store->postgres || worker->state == WORKER_STALLED ||
+            worker->disk_low != beat->disk_low) {
                 heartbeat_forget(store, name);
                 return db_write(store->db, heartbeat_in, &heartbeat, error)
                                ? worker_find(store, name, error)
                                : NULL;
         }
-        heartbeat.expires = ttl ? clock_steady() + ttl / 1000 : 0;
+        heartbeat.expires = beat->ttl ? clock_steady() + beat->ttl / 1000 : 0;
         heartbeat.name = g_strdup(name);
         mutex_lock(&store->heartbeats->lock);
         Heartbeat *waiting = g_memdup2(&heartbeat, sizeof heartbeat);

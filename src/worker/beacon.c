@@ -16,6 +16,8 @@
 #define POKE_PAUSE (1 * DURATION_SECOND)
 #define INTERVAL (30 * DURATION_SECOND)
 #define CALL_TIMEOUT (60 * DURATION_SECOND)
+/* How often the disk is looked at. */
+#define DISK_PERIOD (1 * DURATION_SECOND)
 
 struct Beacon {
         Value *worker;
@@ -23,6 +25,9 @@ struct Beacon {
         char *ttl;
         Containers *containers;
         Volumes *volumes;
+        char *disk;
+        uint64_t disk_reserve;
+        bool disk_low; /* the thread's */
         Duration interval;
         HttpClient *client;
         Cancel *cancel;
@@ -70,6 +75,8 @@ static char *make_body(Beacon *beacon, size_t *ret_length) {
         g_autoptr(GPtrArray) volumes = volumes_list(beacon->volumes, NULL);
         value_map_set_int(body, "active_containers", containers->len);
         value_map_set_int(body, "active_volumes", volumes->len);
+        if (beacon->disk_low) /* ours: upstream's web node ignores it */
+                value_map_set_bool(body, "disk_low", true);
         return json_write(body, JSON_COMPACT, ret_length);
 }
 
@@ -165,14 +172,37 @@ static void ask_drain(Beacon *beacon) {
 
 /* ---- the loop ---- */
 
-/* Waits for `pause`, or a poke; false when stopped. */
-static bool wait_turn(Beacon *beacon, Duration pause) {
-        g_autoptr(GError) error = NULL;
-        uint64_t count;
-        if (!cancel_poll(beacon->cancel, beacon->poked, POLLIN, clock_monotonic() + pause, &error))
-                return !cancel_fired(beacon->cancel);
-        (void) !read(beacon->poked, &count, sizeof(count));
+/* Low from less than twice the reserve on, until there is half as much again: it does not flutter at the border. */
+static bool look_at_disk(Beacon *beacon) {
+        uint64_t left, total;
+        if (!beacon->disk || !disk_free(beacon->disk, &left, &total, NULL))
+                return false;
+        uint64_t mark = beacon->disk_reserve * (beacon->disk_low ? 3 : 2);
+        bool low = left < mark;
+        if (low == beacon->disk_low)
+                return false;
+        beacon->disk_low = low;
+        log_info("beacon", low ? "disk-low" : "disk-has-room", "free", LOG_INT(left), "total",
+                 LOG_INT(total));
         return true;
+}
+
+/* Waits until `due`, a poke, or a change of the disk; false when stopped. */
+static bool wait_turn(Beacon *beacon, Duration due) {
+        for (;;) {
+                g_autoptr(GError) error = NULL;
+                uint64_t count;
+                Duration next = MIN(due, clock_monotonic() + DISK_PERIOD);
+                if (cancel_poll(beacon->cancel, beacon->poked, POLLIN, next, &error)) {
+                        (void) !read(beacon->poked, &count, sizeof(count));
+                        look_at_disk(beacon);
+                        return true;
+                }
+                if (cancel_fired(beacon->cancel))
+                        return false;
+                if (look_at_disk(beacon) || clock_monotonic() >= due)
+                        return true;
+        }
 }
 
 static bool register_until_known(Beacon *beacon) {
@@ -188,9 +218,10 @@ static bool register_until_known(Beacon *beacon) {
 static void beacon_run(void *data) {
         Beacon *beacon = data;
         uint64_t one = 1;
+        look_at_disk(beacon);
         if (!register_until_known(beacon))
                 return;
-        for (Duration pause = beacon->interval; wait_turn(beacon, pause);) {
+        for (Duration pause = beacon->interval; wait_turn(beacon, clock_monotonic() + pause);) {
                 ask_drain(beacon);
                 Beat beat = heartbeat(beacon);
                 if (beat == OVER) {
@@ -212,6 +243,8 @@ Beacon *beacon_start(const BeaconSpec *spec) {
         beacon->name = url_encode_path(value_get_string(spec->worker, "name", ""));
         beacon->containers = spec->containers;
         beacon->volumes = spec->volumes;
+        beacon->disk = g_strdup(spec->disk);
+        beacon->disk_reserve = spec->disk_reserve;
         beacon->interval = spec->interval ? spec->interval : INTERVAL;
         beacon->ttl = duration_format(2 * beacon->interval);
         beacon->client = http_client_new(&client);
@@ -281,6 +314,7 @@ void beacon_stop(Beacon *beacon) {
         fd_close(beacon->ended);
         mutex_destroy(&beacon->lock);
         value_free(beacon->worker);
+        g_free(beacon->disk);
         g_free(beacon->name);
         g_free(beacon->ttl);
         g_free(beacon);

@@ -18,7 +18,10 @@ typedef struct {
         const Value *worker;    /* the registration's JSON, without the active_* counts */
         Containers *containers; /* borrowed */
         Volumes *volumes;
-        Duration interval;                           /* of heartbeats; 0: 30 s */
+        const char *disk; /* a path on the disk of both; borrowed. NULL: it never fills */
+        uint64_t
+                disk_reserve; /* bytes: with less than twice as many free it asks for nothing new */
+        Duration interval;    /* of heartbeats; 0: 30 s */
         Duration sweep_interval;                     /* 0: 30 s */
         int64_t containers_at_once, volumes_at_once; /* destroyed in parallel; 0: 5 and 3 */
 } BeaconSpec;

@@ -14,6 +14,7 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -24,6 +25,7 @@
 
 /* When nothing came or went for so long, what the last burst of work needed is given back to the system. */
 #define TRIM_MILLISECONDS 10000
+#define DISK_RESERVE ((uint64_t) 256 * 1024 * 1024)
 #define SECCOMP_MAX ((size_t) 4 * 1024 * 1024)
 
 typedef struct {
@@ -40,7 +42,8 @@ typedef struct {
         GardenServer *garden;
         Health *health;
         Beacon *beacon;
-        int changed; /* eventfd of containers coming and going */
+        uint64_t disk_reserve; /* bytes */
+        int changed;           /* eventfd of containers coming and going */
 } Worker;
 
 static const int signals_read[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2 };
@@ -70,10 +73,21 @@ static void raise_file_limit(void) {
         }
 }
 
+/* Runtimes refuse a root file system whose path goes through a link. */
+static void use_real_path(Worker *worker) {
+        char *real = realpath(worker->work_directory, NULL);
+        if (!real)
+                return;
+        g_free(worker->work_directory);
+        worker->work_directory = g_strdup(real);
+        free(real);
+}
+
 static bool lock_directory(Worker *worker, GError **error) {
         g_autofree char *path = g_build_filename(worker->work_directory, "worker.lock", NULL);
         if (!directory_make(worker->work_directory, 0711, error))
                 return false;
+        use_real_path(worker);
         worker->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (worker->lock < 0) {
                 error_set_errno(error, errno, "open %s", path);
@@ -193,9 +207,18 @@ static bool read_settings(Worker *worker, GError **error) {
                (worker->types = resource_types_read(options->resource_types, error));
 }
 
+/* What streams leave free: enough for what runs to end, and little of a small disk. */
+static uint64_t choose_reserve(const char *path) {
+        uint64_t left, total;
+        return disk_free(path, &left, &total, NULL) ? MIN(DISK_RESERVE, total / 20 + 1)
+                                                    : DISK_RESERVE;
+}
+
 static bool open_parts(Worker *worker, GError **error) {
         const WorkerOptions *options = worker->options;
-        VolumesSpec volumes = { .work_directory = worker->work_directory };
+        worker->disk_reserve = choose_reserve(worker->work_directory);
+        VolumesSpec volumes = { .work_directory = worker->work_directory,
+                                .disk_reserve = worker->disk_reserve };
         if (!(worker->helper = helper_start(worker->work_directory, error)))
                 return false;
         volumes.helper = worker->helper;
@@ -268,6 +291,8 @@ static void start_beacon(Worker *worker, const char *garden, const char *baggage
                             .worker = value,
                             .containers = worker->containers,
                             .volumes = worker->volumes,
+                            .disk = worker->work_directory,
+                            .disk_reserve = worker->disk_reserve,
                             .sweep_interval = options->sweep_interval,
                             .containers_at_once = options->containers_at_once,
                             .volumes_at_once = options->volumes_at_once };

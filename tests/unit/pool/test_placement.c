@@ -182,16 +182,18 @@ typedef struct {
         Mutex mutex;
         Condition changed;
         int told; /* under mutex: how often it said that it waits */
+        bool no_room;
         char *worker;
         bool task;
         GError *error;
 } Step;
 
-static void step_waits(void *data) {
+static void step_waits(bool no_room, void *data) {
         Step *step = data;
 
         MUTEX_SCOPE(&step->mutex);
         step->told++;
+        step->no_room = no_room;
         condition_broadcast(&step->changed);
 }
 
@@ -280,6 +282,30 @@ static void a_new_worker_ends_the_wait(House *house) {
         add_worker(house, "b", 0, "");
         step_end(&step);
         g_assert_cmpstr(step.worker, ==, "b");
+        g_free(step.worker);
+}
+
+static void set_disk(House *house, const char *worker, bool low) {
+        const WorkerBeat beat = { .disk_low = low };
+        g_autoptr(Worker) known = OK(worker_heartbeat(house->store, worker, &beat, &error));
+        g_assert_cmpint(known->disk_low, ==, low);
+}
+
+static void a_worker_without_room_is_passed_over_and_waited_for(House *house) {
+        g_autoptr(Pool) pool = pool_limiting(house, PLACEMENT_VOLUME_LOCALITY, 0);
+        Step step;
+
+        add_worker(house, "a", 0, "");
+        add_worker(house, "b", 0, "");
+        set_disk(house, "a", true);
+        for (int i = 0; i < 5; i++)
+                assert_chosen(pool, &a_task, "b", false);
+        set_disk(house, "b", true);
+        step_start(&step, pool, &a_task);
+        set_disk(house, "a", false);
+        step_end(&step);
+        g_assert_true(step.no_room);
+        g_assert_cmpstr(step.worker, ==, "a");
         g_free(step.worker);
 }
 
@@ -518,6 +544,7 @@ static void add(void) {
         house_add("/placement/tasks", a_task_waits_for_a_place);
         house_add("/placement/new-worker", a_new_worker_ends_the_wait);
         house_add("/placement/cancel", the_wait_can_be_called_off);
+        house_add("/placement/room", a_worker_without_room_is_passed_over_and_waited_for);
         house_add("/placement/last-worker", a_wait_ends_when_the_last_worker_leaves);
         house_add("/placement/own-limit", a_workers_own_limit_counts);
         house_add("/placement/full", a_full_worker_is_passed_over);

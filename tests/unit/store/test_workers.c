@@ -19,14 +19,14 @@ static void a_worker_registers_and_keeps_alive(House *house) {
         g_assert_cmpstr(worker_resource_type(worker, "git")->image, ==, "/g");
         g_assert_cmpuint(worker->tags->len, ==, 1);
         g_assert_cmpint(worker->start, ==, 5);
-        g_autoptr(Worker)
-                alive = OK(worker_heartbeat(house->store, "w", 2 * DURATION_MINUTE, 3, 4, &error));
+        g_autoptr(Worker) alive = OK(worker_heartbeat(
+                house->store, "w", &(WorkerBeat){ 2 * DURATION_MINUTE, 3, 4, false }, &error));
         g_assert_cmpint(alive->active_containers, ==, 3);
         g_assert_cmpint(alive->expires, >, worker->expires);
         OK(store_flush(house->store, &error));
         g_autoptr(Worker) after = OK(worker_find(house->store, "w", &error));
         g_assert_cmpint(after->active_volumes, ==, 4);
-        FAILS(worker_heartbeat(house->store, "x", 0, 0, 0, &error), ERROR_NOT_FOUND);
+        FAILS(worker_heartbeat(house->store, "x", &(WorkerBeat){ 0 }, &error), ERROR_NOT_FOUND);
 }
 
 static void a_silent_worker_stalls_and_comes_back(House *house) {
@@ -39,8 +39,8 @@ static void a_silent_worker_stalls_and_comes_back(House *house) {
         while (tick.stalled == 0);
         g_autoptr(Worker) stalled = OK(worker_find(house->store, "w", &error));
         g_assert_cmpint(stalled->state, ==, WORKER_STALLED);
-        g_autoptr(Worker)
-                back = OK(worker_heartbeat(house->store, "w", DURATION_MINUTE, 0, 0, &error));
+        g_autoptr(Worker) back = OK(worker_heartbeat(
+                house->store, "w", &(WorkerBeat){ .ttl = DURATION_MINUTE }, &error));
         g_assert_cmpint(back->state, ==, WORKER_RUNNING);
         FAILS(worker_prune(house->store, "w", &error), ERROR_DENIED);
 }
