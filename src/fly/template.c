@@ -92,6 +92,21 @@ bool template_add_pairs(Value *map, const GPtrArray *pairs, bool yaml, const cha
         return true;
 }
 
+/* Go decodes a file into a map: nothing is an empty one, anything else is told by what it is. */
+static bool is_map_of_vars(const char *path, const Value *value, GError **error) {
+        static const char *const kinds[] = {
+                [VALUE_NULL] = NULL,       [VALUE_BOOL] = "bool",  [VALUE_NUMBER] = "number",
+                [VALUE_STRING] = "string", [VALUE_LIST] = "array", [VALUE_MAP] = NULL,
+        };
+        const char *kind = kinds[value_kind(value)];
+
+        return !kind || fly_fail(error,
+                                 "could not unmarshal template variables (%s): error unmarshaling "
+                                 "JSON: while decoding JSON: json: cannot unmarshal %s into Go "
+                                 "value of type vars.StaticVariables",
+                                 path, kind);
+}
+
 static bool read_vars_file(const char *path, GPtrArray *files, GError **error) {
         g_autoptr(GError) cause = NULL;
         size_t length;
@@ -105,7 +120,7 @@ static bool read_vars_file(const char *path, GPtrArray *files, GError **error) {
                 return fly_fail(error, "could not unmarshal template variables (%s): %s", path,
                                 cause->message);
         g_ptr_array_insert(files, 0, value);
-        return true;
+        return is_map_of_vars(path, value, error);
 }
 
 static void lay_over(Value *map, const Value *over) {
