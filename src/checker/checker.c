@@ -217,16 +217,24 @@ static Duration start_due(Checker *checker) {
 
 /* ---- the loop ---- */
 
-/* Returns false when it is not loaded yet: it is remembered until it is. */
-static bool mark_requested(Checker *checker, int64_t resource_id, Time since) {
+typedef enum {
+        NOTED,   /* it is on its way already */
+        WANTED,  /* it is wanted from now on */
+        UNKNOWN, /* it is not loaded yet, and remembered until it is */
+} Request;
+
+static Request mark_requested(Checker *checker, int64_t resource_id, Time since) {
         MUTEX_SCOPE(&checker->mutex);
         Entry *entry = g_hash_table_lookup(checker->entries, &resource_id);
 
         if (!entry)
-                g_hash_table_add(checker->early, g_memdup2(&resource_id, sizeof resource_id));
-        else if (entry->started < since)
-                entry->requested = true;
-        return entry != NULL;
+                return g_hash_table_add(checker->early, g_memdup2(&resource_id, sizeof resource_id))
+                               ? UNKNOWN
+                               : NOTED;
+        if (entry->requested || entry->started >= since)
+                return NOTED;
+        entry->requested = true;
+        return WANTED;
 }
 
 static bool heed(Checker *checker, const GArray *topics) {
@@ -235,7 +243,8 @@ static bool heed(Checker *checker, const GArray *topics) {
         for (size_t i = 0; i < topics->len; i++) {
                 const SubscriptionTopic *topic = &g_array_index(topics, SubscriptionTopic, i);
                 if (topic->kind == NOTIFY_CHECK_REQUEST && topic->id)
-                        reload = !mark_requested(checker, topic->id, clock_steady()) || reload;
+                        reload = mark_requested(checker, topic->id, clock_steady()) == UNKNOWN ||
+                                 reload;
                 else if (topic->kind == NOTIFY_WORKERS)
                         forget_pauses(checker);
                 else if (topic->kind == NOTIFY_RESOURCES)
@@ -317,11 +326,13 @@ void checker_free(Checker *checker) {
 }
 
 void checker_request(Checker *checker, int64_t resource_id, Time since) {
-        bool known = mark_requested(checker, resource_id, since);
+        Request request = mark_requested(checker, resource_id, since);
 
-        /* Wakes our own loop. */
-        notify_send(checker->spec.settings->store, known ? NOTIFY_CHECKED : NOTIFY_RESOURCES, 0,
-                    NULL);
+        /* Wakes our own loop and nobody else: whoever waits for a check asks again whenever one
+         * ended, and would wake itself by asking. */
+        if (request != NOTED)
+                notify_send(checker->spec.settings->store,
+                            request == WANTED ? NOTIFY_CHECK_REQUEST : NOTIFY_RESOURCES, 0, NULL);
 }
 
 void checker_stats(Checker *checker, CheckerStats *ret) {

@@ -15,7 +15,7 @@ typedef enum {
         NOTIFY_JOB_SCHEDULE,   /* id: job. Its scheduling was requested */
         NOTIFY_SCOPE,          /* id: scope. New versions */
         NOTIFY_CHECKED,        /* id: scope. A check of it ended */
-        NOTIFY_CHECK_REQUEST,  /* id: resource. Somebody wants it checked now */
+        NOTIFY_CHECK_REQUEST,  /* id: resource. Somebody wants it checked now; 0: see who */
         NOTIFY_RESOURCES,      /* id: pipeline. What is to be checked may have changed */
         NOTIFY_WORKERS,        /* id: worker. Registered, left, changed state or has room again */
         NOTIFY_TEAMS,          /* id: team. Its auth changed */

@@ -102,6 +102,28 @@ static void never_is_never_by_itself(House *house) {
         bench_close(&bench);
 }
 
+/* A pending build asks at every pass, and a check that ended brings the next pass. */
+static void asking_wakes_nobody_who_waits_for_checks(House *house) {
+        static const SubscriptionTopic topics[] = { { NOTIFY_CHECKED, 0 },
+                                                    { NOTIFY_RESOURCES, 0 } };
+        Bench bench;
+        house_save(house, ONE(""));
+        bench_open(&bench, house);
+        await_checks(&bench, 1);
+        g_autoptr(Subscription)
+                waiting = subscription_new(house->store, topics, G_N_ELEMENTS(topics));
+        int woken = 0;
+        for (int i = 0; i < 20; i++) {
+                g_autoptr(GArray) came = NULL;
+                checker_request(bench.checker, resource_id(house, "repo"), clock_now());
+                OK(subscription_wait(waiting, clock_monotonic() + 5 * DURATION_MILLISECOND, NULL,
+                                     &came, &error));
+                woken += came->len > 0;
+        }
+        g_assert_cmpint(woken, <=, 1); /* the first check's own end may only now be told */
+        bench_close(&bench);
+}
+
 static void what_was_checked_waits_for_its_interval(House *house) {
         Bench bench;
         house_save(house, ONE(""));
@@ -148,6 +170,7 @@ static void add(void) {
         house_add("/checker/no-worker", what_cannot_be_asked_is_left_alone_for_a_while);
         house_add("/checker/shown", the_failure_is_shown_as_a_check);
         house_add("/checker/never", never_is_never_by_itself);
+        house_add("/checker/quiet", asking_wakes_nobody_who_waits_for_checks);
         house_add("/checker/due", what_was_checked_waits_for_its_interval);
         house_add("/checker/paused", paused_pipelines_are_not_checked);
 }
