@@ -198,7 +198,6 @@ static bool post_container(PoolContainer *container, const Fitting *fitting, con
                 return true;
         if (!again)
                 g_propagate_error(error, g_steal_pointer(&local));
-        g_prefix_error(error, "new container: ");
         return false;
 }
 
@@ -347,6 +346,10 @@ static PoolContainer *pool_container_new(Pool *pool, const ContainerNeed *need, 
         return container;
 }
 
+static bool say_selected(const PoolWatch *watch, const char *worker, GError **error) {
+        return !watch || !watch->selected || watch->selected(worker, watch->data, error);
+}
+
 /* *ret NULL: there is none to go on with. */
 static bool reuse(Pool *pool, const ContainerNeed *need, const PoolWatch *watch,
                   PoolContainer **ret, GError **error) {
@@ -365,8 +368,10 @@ static bool reuse(Pool *pool, const ContainerNeed *need, const PoolWatch *watch,
                 container_free(row);
                 return given_up;
         }
-        if (watch && watch->selected)
-                watch->selected(row->worker, watch->data);
+        if (!say_selected(watch, row->worker, error)) {
+                container_free(row);
+                return false;
+        }
         *ret = pool_container_new(pool, need, row);
         return true;
 }
@@ -380,10 +385,10 @@ static PoolContainer *choose(Pool *pool, const ContainerNeed *need, const PoolWa
 
         if (!worker)
                 return NULL;
-        if (watch && watch->selected)
-                watch->selected(worker, watch->data);
-        Container *row = container_create(pool->spec.store, worker, owner, &need->metadata,
-                                          need->epoch, error);
+        Container *row = say_selected(watch, worker, error)
+                                 ? container_create(pool->spec.store, worker, owner,
+                                                    &need->metadata, need->epoch, error)
+                                 : NULL;
         if (!row) {
                 if (task)
                         worker_give_task(pool->spec.store, worker, NULL);

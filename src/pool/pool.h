@@ -90,7 +90,8 @@ typedef struct {
 /* What the pool tells the step on its way, on the step's thread; any may be NULL. */
 typedef struct {
         void (*waiting)(bool no_room, void *data); /* no_room: for a disk, not for others to end */
-        void (*selected)(const char *worker, void *data);
+        /* false: the step cannot go on, and nothing is made on the worker */
+        bool (*selected)(const char *worker, void *data, GError **error);
         void (*streaming)(const char *volume, const char *from, const char *to, void *data);
         void *data;
 } PoolWatch;

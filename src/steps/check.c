@@ -318,10 +318,10 @@ static bool run_check(const StepCall *call, bool *ret_succeeded, GError **error)
 
         const StepTimeout timeout = { check.plan->timeout, run_settings(call->run)->check_timeout,
                                       NULL };
+        step_clock_init(&clock, call, &timeout);
         if (!run_emit_once(call->run, id, "initialize",
                            event_initialize_check(id, check.plan->name, clock_now()), error) ||
-            !step_clock_init(&clock, call, &timeout, error) || !prepare(&check, error) ||
-            !settle_locked(&check, ret_succeeded, error))
+            !prepare(&check, error) || !settle_locked(&check, ret_succeeded, error))
                 return false;
         return run_emit_once(call->run, id, "finish", event_finish(id, *ret_succeeded, clock_now()),
                              error);

@@ -338,7 +338,8 @@ static bool run_get(const StepCall *call, bool *ret_succeeded, GError **error) {
         fault_here("step-initialized");
         const StepTimeout timeout = { get.plan->timeout, run_settings(call->run)->get_timeout,
                                       before };
-        if (!step_clock_init(&clock, call, &timeout, error) || !prepare(&get, error) ||
+        step_clock_init(&clock, call, &timeout);
+        if (!prepare(&get, error) ||
             !run_emit_once(call->run, id, "start", event_start_get(id, clock_now()), error))
                 return false;
         return find_or_fetch(&get, &fetched, error) && finish(&get, &fetched, ret_succeeded, error);

@@ -225,7 +225,8 @@ static bool run_put(const StepCall *call, bool *ret_succeeded, GError **error) {
         fault_here("step-initialized");
         const StepTimeout timeout = { put.plan->timeout, run_settings(call->run)->put_timeout,
                                       before };
-        if (!step_clock_init(&clock, call, &timeout, error) || !prepare(&put, error))
+        step_clock_init(&clock, call, &timeout);
+        if (!prepare(&put, error))
                 return false;
         g_autoptr(PoolContainer) container = make_container(&put, error);
         return container && run_script(&put, container, &result, error) &&

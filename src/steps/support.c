@@ -97,32 +97,33 @@ bool step_warn_of_secrets(const StepCall *call, const Value *version, const Valu
 
 /* ---- the clock ---- */
 
-bool step_clock_init(StepClock *clock, const StepCall *call, const StepTimeout *timeout,
-                     GError **error) {
+void step_clock_init(StepClock *clock, const StepCall *call, const StepTimeout *timeout) {
         Duration after = timeout->otherwise;
 
         *clock = (StepClock){ 0 };
-        if (timeout->text && *timeout->text && !duration_parse(timeout->text, &after, NULL)) {
-                g_set_error(error, ERROR, ERROR_INVALID,
-                            "parse timeout: time: invalid duration \"%s\"", timeout->text);
-                return false;
-        }
+        if (timeout->text && *timeout->text && !duration_parse(timeout->text, &after, NULL))
+                clock->unreadable = timeout->text;
         if (after > 0 && timeout->before)
                 after = MAX(after - timeout->before->age, 1);
         clock->after = after;
         clock->cancel = cancel_new(call->cancel);
-        return true;
 }
 
 static void ring(void *data) {
         cancel_fire(data, CANCEL_DEADLINE);
 }
 
-void step_clock_start(StepClock *clock) {
+bool step_clock_start(StepClock *clock, GError **error) {
+        if (clock->unreadable) {
+                g_set_error(error, ERROR, ERROR_INVALID,
+                            "parse timeout: time: invalid duration \"%s\"", clock->unreadable);
+                return false;
+        }
         if (clock->alarm || clock->after <= 0)
-                return;
+                return true;
         clock->alarm = cancel_new_deadline(NULL, clock->after);
         clock->watch = cancel_watch(clock->alarm, ring, clock->cancel);
+        return true;
 }
 
 void step_clock_clear(StepClock *clock) {
@@ -237,16 +238,15 @@ static void say_waiting(bool no_room, void *data) {
                               event_waiting_for_worker(watch->call->plan->id, clock_now()), NULL);
 }
 
-static void say_selected(const char *worker, void *data) {
+static bool say_selected(const char *worker, void *data, GError **error) {
         StepWatch *watch = data;
-
-        if (watch->clock)
-                step_clock_start(watch->clock);
-        if (watch->silent)
-                return;
         g_autofree char *mark = g_strconcat("selected ", worker, NULL);
-        run_emit_once(watch->call->run, watch->call->plan->id, mark,
-                      event_selected_worker(watch->call->plan->id, worker, clock_now()), NULL);
+
+        if (!watch->silent)
+                run_emit_once(watch->call->run, watch->call->plan->id, mark,
+                              event_selected_worker(watch->call->plan->id, worker, clock_now()),
+                              NULL);
+        return !watch->clock || step_clock_start(watch->clock, error);
 }
 
 static void say_streaming(const char *volume, const char *from, const char *to, void *data) {

@@ -22,22 +22,23 @@ bool step_warn_of_secrets(const StepCall *call, const Value *version, const Valu
 /* ---- the step's own timeout: runs from the moment a worker is chosen ---- */
 
 typedef struct {
-        Cancel *cancel; /* what the step waits with */
-        Cancel *alarm;  /* NULL: not started, or there is no timeout */
-        Duration after; /* 0: none */
+        Cancel *cancel;         /* what the step waits with */
+        Cancel *alarm;          /* NULL: not started, or there is no timeout */
+        Duration after;         /* 0: none */
+        const char *unreadable; /* the step's own timeout when it is none; borrowed */
         uint64_t watch;
 } StepClock;
 
 /* text: the step's own timeout, "" or NULL: otherwise. before: of an earlier life, whose time counts;
- * NULL: there is none. ERROR_INVALID "parse timeout: …". */
+ * NULL: there is none. */
 typedef struct {
         const char *text;
         Duration otherwise;
         const BuildStep *before;
 } StepTimeout;
-bool step_clock_init(StepClock *clock, const StepCall *call, const StepTimeout *timeout,
-                     GError **error);
-void step_clock_start(StepClock *clock); /* again is fine */
+void step_clock_init(StepClock *clock, const StepCall *call, const StepTimeout *timeout);
+/* Again is fine. ERROR_INVALID "parse timeout: …": only now, as a step that finds its result in a cache never minds. */
+bool step_clock_start(StepClock *clock, GError **error);
 void step_clock_clear(StepClock *clock);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(StepClock, step_clock_clear)
 

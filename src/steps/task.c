@@ -455,7 +455,8 @@ static bool run_task(const StepCall *call, bool *ret_succeeded, GError **error) 
         task.resumed = before != NULL;
         const StepTimeout timeout = { task.plan->timeout, run_settings(call->run)->task_timeout,
                                       before };
-        if (!step_clock_init(&clock, call, &timeout, error) || !prepare(&task, error))
+        step_clock_init(&clock, call, &timeout);
+        if (!prepare(&task, error))
                 return false;
         g_autoptr(PoolContainer) container = make_container(&task, error);
         return container && run_in_container(&task, container, ret_succeeded, error);
