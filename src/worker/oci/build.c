@@ -41,7 +41,7 @@ static bool check_mount(const GardenMount *mount, GError **error) {
         return false;
 }
 
-bool container_check(const GardenContainerSpec *spec, char **ret_root, GError **error) {
+static bool check_spec(const GardenContainerSpec *spec, char **ret_root, GError **error) {
         const char *uri = spec->rootfs && *spec->rootfs ? spec->rootfs : spec->image_uri;
         if (!spec->handle || !*spec->handle) {
                 g_set_error(error, ERROR, ERROR_INVALID, "handle must be specified");
@@ -75,6 +75,13 @@ bool container_check(const GardenContainerSpec *spec, char **ret_root, GError **
                         return false;
         *ret_root = g_strdup(separator + 3);
         return true;
+}
+
+bool container_check(const GardenContainerSpec *spec, char **ret_root, GError **error) {
+        if (check_spec(spec, ret_root, error))
+                return true;
+        g_prefix_error(error, "garden spec to oci spec: ");
+        return false;
 }
 
 /* ---- container.json ---- */

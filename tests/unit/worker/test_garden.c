@@ -66,7 +66,7 @@ static const Exchange exchanges[] = {
         { "GET", "/containers?a=", NULL, 500,
           ERROR_BODY("", "key or value must not be empty", "", "") },
         { "POST", "/containers", "{\"handle\":\"x\"}", 500,
-          ERROR_BODY("", "new container: rootfs must not be empty", "", "") },
+          ERROR_BODY("", "new container: garden spec to oci spec: rootfs must not be empty", "", "") },
         { "PUT", "/containers/box/properties/a", "{\"value\":\"b\"}", 200, "{}\n" },
         { "PUT", "/containers/box/properties/concourse:exit-status", "{\"value\":\"0\"}", 200,
           "{}\n" },
