@@ -78,6 +78,7 @@ static const Field job_fields[] = {
         { "interruptible", F(JobConfig, interruptible), &codec_bool },
         { "serial_groups", F(JobConfig, serial_groups), &codec_texts },
         { "max_in_flight", F(JobConfig, max_in_flight), &codec_int },
+        { "tags", F(JobConfig, tags), &codec_tags },
         { "build_logs_to_retain", F(JobConfig, build_logs_to_retain), &codec_int },
         { "build_log_retention", F(JobConfig, build_log_retention), &codec_pointer, 0, NULL,
           &record_retention },

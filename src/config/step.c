@@ -122,7 +122,10 @@ static const Field attempts_fields[] = { { "attempts", F(StepConfig, attempts), 
 static const Field timeout_fields[] = { { "timeout", F(StepConfig, duration), &codec_text,
                                           FIELD_ALWAYS } };
 static const Field try_fields[] = { { "try", F(StepConfig, step), &codec_step_always } };
-static const Field do_fields[] = { { "do", F(StepConfig, steps), &codec_steps } };
+static const Field do_fields[] = {
+        { "do", F(StepConfig, steps), &codec_steps },
+        { "tags", F(StepConfig, tags), &codec_tags },
+};
 
 static const Codec codec_steps_omit; /* left out when empty */
 static const Field parallel_fields[] = {
@@ -163,7 +166,10 @@ static Value *parallel_encode(const Field *field, const void *data) {
 
 static const Codec codec_parallel = { parallel_decode, parallel_encode, NULL, NULL, true };
 /* offset 0: the codec sees the whole step */
-static const Field in_parallel_fields[] = { { "in_parallel", 0, &codec_parallel } };
+static const Field in_parallel_fields[] = {
+        { "in_parallel", 0, &codec_parallel },
+        { "tags", F(StepConfig, tags), &codec_tags },
+};
 
 typedef struct {
         const char *key;

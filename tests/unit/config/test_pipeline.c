@@ -39,6 +39,10 @@ static const struct {
         { "{\"display\":{},\"user_data\":false,\"var_sources\":[{\"name\":\"v\"}],\"groups\":[null]}",
           "{\"groups\":[{\"name\":\"\"}],\"var_sources\":[{\"name\":\"v\",\"type\":\"\",\"config\":null}],"
           "\"display\":{},\"user_data\":false}" },
+        { "{\"jobs\":[{\"name\":\"a\",\"tags\":[\"x\",\"\"],\"max_in_flight\":2,\"plan\":[{\"do\":[],\"tags\":[\"y\"]},"
+          "{\"in_parallel\":{\"steps\":[],\"limit\":1},\"tags\":[\"z\"]}]}]}",
+          "{\"jobs\":[{\"name\":\"a\",\"max_in_flight\":2,\"tags\":[\"x\"],\"plan\":[{\"do\":[],\"tags\":[\"y\"]},"
+          "{\"in_parallel\":{\"limit\":1},\"tags\":[\"z\"]}]}]}" },
         { "{\"jobs\":[{\"NAME\":\"a\",\"serial\":true,\"build_log_retention\":{},\"plan\":[]}]}",
           "{\"jobs\":[{\"name\":\"a\",\"serial\":true,\"build_log_retention\":{},\"plan\":[]}]}" },
 };
