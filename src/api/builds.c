@@ -214,7 +214,6 @@ static void create(ApiCall *call, int64_t team_id, int64_t pipeline_id) {
         g_autoptr(Value) private = plan_to_value(plan), public = plan_to_public(plan);
         const BuildStarted spec = { .team_id = team_id,
                                     .pipeline_id = pipeline_id,
-                                    .created_by = access_display_name(call->access),
                                     .plan = private,
                                     .public_plan = public };
         g_autoptr(Build) build = build_create_started(call->store, &spec, false, &error);
@@ -248,10 +247,18 @@ void abort_build(ApiCall *call) {
 
 void set_build_comment(ApiCall *call) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(Value) body = call_json(call);
+        g_autofree char *text = NULL;
+        g_autoptr(Value) body = NULL;
+        size_t length, used;
 
-        if (!body)
+        /* The type is said before the body is read. */
+        text = http_body(call->request, 0, &length, &error);
+        body = text ? json_parse_first(text, length, NULL, &used, NULL) : NULL;
+        if (!body) {
+                http_answer(call->request, error_is(error, ERROR_LIMIT) ? 413 : 400,
+                            "application/json", NULL, 0);
                 return;
+        }
         if (build_set_comment(call->store, call->build->id, value_get_string(body, "comment", ""),
                               &error))
                 http_answer(call->request, 200, "application/json", NULL, 0);

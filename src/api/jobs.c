@@ -96,16 +96,25 @@ static void make_build(ApiCall *call, const BuildForJob *spec) {
                 call_failed(call, error);
 }
 
-static void conflict(ApiCall *call) {
-        http_answer(call->request, 409, "application/json", NULL, 0);
+/* Where upstream says the type of the answer before it knows that there is none. */
+static void refuse(ApiCall *call, int status) {
+        http_answer(call->request, status, "application/json", NULL, 0);
 }
 
 void create_job_build(ApiCall *call) {
-        g_autoptr(Job) job = call_job(call);
+        g_autoptr(GError) error = NULL;
+        if (!call_pipeline(call))
+                return;
+        g_autoptr(Job) job = job_find(call->store, call->pipeline->id, call_param(call, "job_name"),
+                                      &error);
 
-        if (job && job->disable_manual_trigger)
-                conflict(call);
-        else if (job)
+        if (error_is(error, ERROR_NOT_FOUND))
+                refuse(call, 404);
+        else if (!job)
+                call_failed(call, error);
+        else if (job->disable_manual_trigger)
+                refuse(call, 409);
+        else
                 make_build(call, &(BuildForJob){ .job_id = job->id,
                                                  .manual = true,
                                                  .created_by = access_display_name(call->access) });
@@ -117,7 +126,7 @@ void rerun_job_build(ApiCall *call) {
         if (!job)
                 return;
         if (job->disable_reruns) {
-                conflict(call);
+                refuse(call, 409);
                 return;
         }
         g_autoptr(Build)
@@ -175,7 +184,7 @@ void list_job_inputs(ApiCall *call) {
                 return;
         }
         if (!determined) {
-                call_empty(call, 404);
+                refuse(call, 404);
                 return;
         }
         Value *list = value_list();

@@ -107,7 +107,7 @@ Value *present_team(const Team *team) {
         value_map_set_int_opt(map, "id", team->id);
         value_map_set_string_opt(map, "name", team->name);
         if (value_length(team->auth) > 0)
-                set_value(map, "auth", team->auth);
+                value_map_set(map, "auth", value_sorted(team->auth));
         return map;
 }
 

@@ -129,7 +129,6 @@ static void create_check(ApiCall *call, const CheckOrder *order) {
                                     .pipeline_id = resource->pipeline_id,
                                     .resource_id = is_resource ? resource->id : 0,
                                     .resource_type_id = is_resource ? 0 : resource->id,
-                                    .created_by = access_display_name(call->access),
                                     .plan = private,
                                     .public_plan = public };
         g_autoptr(Build) build = build_create_started(call->store, &spec, false, &error);

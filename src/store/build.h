@@ -87,12 +87,11 @@ Build *build_create_for_job(Store *store, const BuildForJob *spec, GError **erro
 typedef struct {
         int64_t team_id, pipeline_id; /* pipeline_id 0: none */
         int64_t resource_id,
-                resource_type_id; /* of a check that a person asked for; else 0: one-off */
-        const char *created_by;
+                resource_type_id;        /* of a check that a person asked for; else 0: one-off */
         const Value *plan, *public_plan; /* as build_start */
 } BuildStarted;
 /*
- * One-offs and manual checks: created started, with their plan; wakes the engine. With `only` an
+ * One-offs and manual checks: created started, with their plan and, as upstream's, without a creator; wakes the engine. With `only` an
  * uncompleted check of the same resource or type is ERROR_EXISTS.
  */
 Build *build_create_started(Store *store, const BuildStarted *spec, bool only, GError **error);

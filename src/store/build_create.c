@@ -121,18 +121,18 @@ static bool create_started_in(DbTx *tx, void *data, GError **error) {
                 return false;
         char name[24];
         g_snprintf(name, sizeof name, "%" G_GINT64_FORMAT, number);
-        if (!tx_exec(tx,
-                     SQL("INSERT INTO builds (id, sort_id, name, team_id, pipeline_id, "
-                         "resource_id, resource_type_id, status, manual, created_by, created, "
-                         "started, " PLAN_COLUMNS ") VALUES ($1, $1, $2, $3, $4, $5, $6, "
-                         "'started', $7, $8, $9, $9, $10, $11, $12)",
-                         DB_INT(create->id), DB_TEXT(is_check ? "check" : name),
-                         DB_INT(spec->team_id), DB_INT_OR_NULL(spec->pipeline_id),
-                         DB_INT_OR_NULL(spec->resource_id), DB_INT_OR_NULL(spec->resource_type_id),
-                         DB_BOOL(is_check), DB_TEXT(spec->created_by), DB_INT(create->now),
-                         DB_TEXT(create->plan), DB_TEXT(create->nonce),
-                         DB_TEXT(create->public_plan)),
-                     NULL, error))
+        if (!tx_exec(
+                    tx,
+                    SQL("INSERT INTO builds (id, sort_id, name, team_id, pipeline_id, "
+                        "resource_id, resource_type_id, status, manual, created, started, " PLAN_COLUMNS
+                        ") VALUES ($1, $1, $2, $3, $4, $5, $6, 'started', $7, $8, "
+                        "$8, $9, $10, $11)",
+                        DB_INT(create->id), DB_TEXT(is_check ? "check" : name),
+                        DB_INT(spec->team_id), DB_INT_OR_NULL(spec->pipeline_id),
+                        DB_INT_OR_NULL(spec->resource_id), DB_INT_OR_NULL(spec->resource_type_id),
+                        DB_BOOL(is_check), DB_INT(create->now), DB_TEXT(create->plan),
+                        DB_TEXT(create->nonce), DB_TEXT(create->public_plan)),
+                    NULL, error))
                 return false;
         tx_notify(tx, NOTIFY_BUILD_STARTED, create->id);
         return true;
