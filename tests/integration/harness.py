@@ -189,8 +189,8 @@ class Fly:
     def environment(self):
         return {**os.environ, "HOME": str(self.home), "TERM": "dumb"}
 
-    def login(self):
-        self("login", "-c", self.weir.url, "-u", self.user, "-p", self.password)
+    def login(self, target="test"):
+        self("-t", target, "login", "-c", self.weir.url, "-u", self.user, "-p", self.password)
         return self
 
     def __call__(self, *words, status=0, stdin=""):

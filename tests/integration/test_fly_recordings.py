@@ -59,7 +59,7 @@ class Exchange:
 
     def __init__(self, request_line):
         self.method, self.path, _ = request_line.split(" ")
-        self.request_body, self.status, self.headers, self.body = [], 0, [], []
+        self.request_headers, self.request_body, self.status, self.headers, self.body = [], [], 0, [], []
 
     def answer(self):
         text = "\n".join(self.body).encode("utf-8", "surrogateescape")
@@ -81,7 +81,10 @@ def exchanges_of(path):
             exchanges.append(Exchange(line[2:]))
             part = "request"
         elif part == "request":
-            part = "request body" if line.strip() == ">" else part
+            if line.strip() == ">":
+                part = "request body"
+            else:
+                exchanges[-1].request_headers.append(line[2:])
         elif part == "request body":
             if line.startswith("< HTTP/"):
                 exchanges[-1].status = int(line.split(" ")[2])
