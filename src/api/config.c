@@ -9,12 +9,11 @@
 #define CONFIG_MAX 8388608
 #define VERSION_HEADER "X-Concourse-Config-Version"
 
-static int compare_names(const void *a, const void *b) {
+static gint compare_names(gconstpointer a, gconstpointer b) {
         return strcmp(value_get_string(*(const Value *const *) a, "name", ""),
                       value_get_string(*(const Value *const *) b, "name", ""));
 }
 
-/* Returns new. */
 static Value *by_name(const Value *list) {
         g_autoptr(GPtrArray) items = g_ptr_array_new();
         Value *sorted = value_list();
@@ -23,24 +22,39 @@ static Value *by_name(const Value *list) {
                 g_ptr_array_add(items, (void *) value_at(list, i));
         g_ptr_array_sort(items, compare_names);
         for (size_t i = 0; i < items->len; i++)
-                value_list_add(sorted, value_ref(items->pdata[i]));
+                value_list_add(sorted, value_ref(g_ptr_array_index(items, i)));
         return sorted;
 }
 
-/* As upstream's comes out of its tables: resources and their types by name, all else as it was saved. Returns new. */
-static Value *shown_config(const Value *config) {
-        static const char *const ordered[] = { "resources", "resource_types", "prototypes" };
-        Value *shown = value_map();
+/* By when each was first made. */
+static Value *by_age(const Value *list, const GPtrArray *jobs) {
+        Value *sorted = value_list();
+
+        for (size_t i = 0; i < jobs->len; i++) {
+                const Job *job = g_ptr_array_index(jobs, i);
+                for (size_t j = 0; j < value_length(list); j++)
+                        if (g_str_equal(value_get_string(value_at(list, j), "name", ""), job->name))
+                                value_list_add(sorted, value_ref(value_at(list, j)));
+        }
+        return sorted;
+}
+
+/* Upstream's order of a configuration, whatever that of the file (reference 03 §1.1). */
+static Value *present_config(const Value *config, const GPtrArray *jobs) {
+        static const char *const named[] = { "resources", "resource_types", "prototypes", NULL };
+        Value *map = value_map();
 
         for (size_t i = 0; i < value_length(config); i++) {
                 const char *key = value_key_at(config, i);
-                bool sort = false;
-                for (size_t j = 0; j < G_N_ELEMENTS(ordered); j++)
-                        sort = sort || g_str_equal(ordered[j], key);
-                value_map_set(shown, key,
-                              sort ? by_name(value_at(config, i)) : value_ref(value_at(config, i)));
+                const Value *value = value_get(config, key);
+                if (g_strv_contains(named, key))
+                        value_map_set(map, key, by_name(value));
+                else if (g_str_equal(key, "jobs"))
+                        value_map_set(map, key, by_age(value, jobs));
+                else
+                        value_map_set(map, key, value_ref(value));
         }
-        return shown;
+        return map;
 }
 
 void get_config(ApiCall *call) {
@@ -51,14 +65,16 @@ void get_config(ApiCall *call) {
                 return;
         g_autoptr(Value)
                 config = pipeline_config(call->store, call->pipeline->id, &version, &error);
-        if (!config) {
+        g_autoptr(GPtrArray) jobs = config ? job_list(call->store, call->pipeline->id, &error)
+                                           : NULL;
+        if (!jobs) {
                 call_failed(call, error);
                 return;
         }
         g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, version);
         http_header_set(call->request, VERSION_HEADER, text);
         Value *answer = value_map();
-        value_map_set(answer, "config", shown_config(config));
+        value_map_set(answer, "config", present_config(config, jobs));
         call_answer(call, 200, answer);
 }
 

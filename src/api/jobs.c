@@ -149,13 +149,27 @@ static const Value *find_named(const Value *list, const char *name) {
         return NULL;
 }
 
-static Value *present_input(ApiCall *call, const Value *config, const NextInput *input) {
-        g_autoptr(Resource) resource = resource_get(call->store, RESOURCE_KIND_RESOURCE,
+typedef struct {
+        ApiCall *call;
+        const Value *resources; /* of the config */
+        GArray *steps;          /* of JobInput */
+} Inputs;
+
+static const JobInput *find_step(const Inputs *inputs, const char *name) {
+        for (size_t i = 0; i < inputs->steps->len; i++) {
+                const JobInput *step = &g_array_index(inputs->steps, JobInput, i);
+                if (g_str_equal(step->name, name))
+                        return step;
+        }
+        return NULL;
+}
+
+static Value *present_input(const Inputs *inputs, const NextInput *input) {
+        g_autoptr(Resource) resource = resource_get(inputs->call->store, RESOURCE_KIND_RESOURCE,
                                                     input->resource_id, NULL);
-        const Value *definition = resource ? find_named(value_get(config, "resources"),
-                                                        resource->name)
-                                           : NULL;
-        Value *map = value_map();
+        const Value *definition = resource ? find_named(inputs->resources, resource->name) : NULL;
+        const JobInput *step = find_step(inputs, input->input_name);
+        Value *map = value_map(), *tags = value_list();
 
         value_map_set_string(map, "name", input->input_name);
         value_map_set_string(map, "resource", resource ? resource->name : "");
@@ -163,9 +177,15 @@ static Value *present_input(ApiCall *call, const Value *config, const NextInput 
         value_map_set(map, "source",
                       value_has(definition, "source") ? value_ref(value_get(definition, "source"))
                                                       : value_null());
+        if (step && value_length(step->params) > 0)
+                value_map_set(map, "params", value_ref(step->params));
         value_map_set(map, "version", value_sorted(input->version));
-        if (value_length(value_get(definition, "tags")) > 0)
-                value_map_set(map, "tags", value_ref(value_get(definition, "tags")));
+        for (size_t i = 0; step && step->tags && step->tags[i]; i++)
+                value_list_add(tags, value_string(step->tags[i]));
+        if (value_length(tags) > 0)
+                value_map_set(map, "tags", tags);
+        else
+                value_free(tags);
         return map;
 }
 
@@ -179,17 +199,23 @@ void list_job_inputs(ApiCall *call) {
         g_autoptr(Value)
                 config = inputs ? pipeline_config(call->store, call->pipeline->id, NULL, &error)
                                 : NULL;
-        if (!config) {
+        g_autoptr(PipelineConfig) parsed = config ? pipeline_config_from_value(
+                                                            config, PIPELINE_CONFIG_LENIENT, &error)
+                                                  : NULL;
+        if (!parsed) {
                 call_failed(call, error);
                 return;
         }
-        if (!determined) {
+        const JobConfig *defined = pipeline_config_job(parsed, job->name);
+        if (!determined || !defined) {
                 refuse(call, 404);
                 return;
         }
+        g_autoptr(GArray) steps = job_config_inputs(defined);
+        const Inputs given = { call, value_get(config, "resources"), steps };
         Value *list = value_list();
         for (size_t i = 0; i < inputs->len; i++)
-                value_list_add(list, present_input(call, config, g_ptr_array_index(inputs, i)));
+                value_list_add(list, present_input(&given, g_ptr_array_index(inputs, i)));
         call_answer(call, 200, list);
 }
 

@@ -53,9 +53,11 @@ Value *present_build(const Build *build, bool with_comment) {
         value_map_set_int_opt(map, "pipeline_id", build->pipeline_id);
         value_map_set_string_opt(map, "pipeline_name", build->pipeline_name);
         set_value(map, "pipeline_instance_vars", build->instance_vars);
-        set_time(map, "start_time", build->start);
-        set_time(map, "end_time", build->end);
-        set_time(map, "reap_time", build->reap);
+        if (!build->memory) { /* upstream does not load them then (reference 01 §6.1) */
+                set_time(map, "start_time", build->start);
+                set_time(map, "end_time", build->end);
+                set_time(map, "reap_time", build->reap);
+        }
         if (build->rerun_of) {
                 Value *of = value_map();
                 value_map_set_int(map, "rerun_number", build->rerun_number);

@@ -32,12 +32,12 @@ def free_port(address="127.0.0.1"):
         return probe.getsockname()[1]
 
 
-def free_pool():
-    """A /24 inside 10.200.0.0/13 that no interface or route of this machine uses, for a worker's containers."""
+def free_pool(prefix=24):
+    """A network inside 10.200.0.0/13 that no interface or route of this machine uses, for a worker's containers."""
     routes = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True).stdout
     used = [ipaddress.ip_network(word, strict=False) for word in re.findall(r"\b\d+\.\d+\.\d+\.\d+/\d+", routes)]
     while True:
-        pool = ipaddress.ip_network(f"10.{random.randint(200, 207)}.{random.randint(0, 255)}.0/24")
+        pool = ipaddress.ip_network(f"10.{random.randint(200, 207)}.{random.randint(0, 255)}.0/{prefix}", strict=False)
         if not any(pool.overlaps(network) for network in used):
             return pool
 

@@ -61,6 +61,10 @@ class Build:
     def job(self):
         return self.json.get("job_name")
 
+    @property
+    def start(self):
+        return self.json.get("start_time", 0)
+
 
 class Case:
     """`place` is "given" or "held"."""
@@ -96,8 +100,9 @@ def make_server(directory):
     """A server as the recorded one was: it offers one base resource type."""
     types = directory / "types"
     shutil.copytree(harness.RESOURCE_TYPES / "mock", types / "mock")
-    # Far more builds than in five minutes of anybody's work: their containers stay that long.
-    return house.House(directory, ["--cluster-name", "dev"], ["--containerd-max-containers", "0"], types).start()
+    # More builds than a worker of usual size has in five minutes, and that long their containers stay.
+    return house.House(directory, ["--cluster-name", "dev"], ["--containerd-max-containers", "0"], types,
+                       harness.free_pool(20)).start()
 
 
 # ---- plan ids -------------------------------------------------------------------------------------------------------
@@ -245,16 +250,15 @@ class Run:
             waiting = load(self.case.directory / "build-pending.json")
             if waiting and any(command.verb == "trigger-job" for command in later):
                 return
-            if not waiting:
-                self._await_end_or_block(recorded, watcher)
+            if not waiting and self._was_waited_for(recorded):
+                watcher.wait()
         if waiting:
             self._keep_pending(recorded)
 
-    def _await_end_or_block(self, recorded, watcher):
-        blocked = 0
-        while watcher.thread.is_alive() and blocked < 10:
-            watcher.thread.join(0.2)
-            blocked += "blocking" in self.api.get(f"/builds/{self.ids[recorded]}/preparation").values()
+    def _was_waited_for(self, recorded):
+        """Whether this build had run when the next one was asked for; one that waits for that one's result had not."""
+        build = self.case.build(recorded)
+        return build is None or not any(other.id > build.id and other.start < build.start for other in self.case.builds)
 
     def _keep_pending(self, recorded):
         """The states of a build that waits, once they are what was recorded or after a while."""
@@ -294,6 +298,7 @@ class Run:
 
     def _find(self, build):
         try:
+            assert build.job or "resource_name" in build.json, f"no command made build {build.id}: {self.outputs}"
             if build.job:
                 return self.api.get(self.path(f"/jobs/{build.job}/builds/{build.json['name']}"))["id"]
             return self.api.get(self.path(f"/resources/{build.json['resource_name']}")).get("build", {}).get("id")
