@@ -133,8 +133,9 @@ def server(tmp_path_factory):
 def prepare(server):
     """demo2 with its versions and builds of its jobs; two one-offs, one of them in the pipeline."""
     api, path = server.api, f"/teams/main/pipelines/{PIPELINE}"
-    config = (GOLDEN / "pipelines/main.yml").read_bytes()
-    for version in (0, 1):  # as there, whoever still knows the first version may not save
+    first = (GOLDEN / "pipelines/main.yml").read_bytes()
+    # As there, it was changed once: whoever still knows the first version may not save.
+    for version, config in enumerate((first, first.replace(b"initial_version: o1", b"initial_version: o2"))):
         api.call("PUT", path + "/config", config,
                  {"Content-Type": "application/x-yaml", "X-Concourse-Config-Version": str(version)})
     api.call("PUT", path + "/unpause")
