@@ -182,8 +182,8 @@ bool build_versions(Store *store, int64_t id, bool presented, GPtrArray **ret_in
                           "i.resource_id LEFT JOIN versions v ON v.scope_id = r.resource_scope_id "
                           "AND v.digest = i.digest WHERE i.build_id = $1 AND NOT ($2 AND EXISTS "
                           "(SELECT 1 FROM build_outputs o WHERE o.build_id = i.build_id AND "
-                          "o.resource_id = i.resource_id AND o.digest = i.digest)) ORDER BY "
-                          "i.name, i.id",
+                          "o.resource_id = i.resource_id AND o.digest = i.digest)) AND NOT "
+                          "($2 AND v.id IS NULL) ORDER BY i.name, i.id",
                           DB_INT(id), DB_BOOL(presented)),
                       error)))
                 return false;
@@ -193,8 +193,9 @@ bool build_versions(Store *store, int64_t id, bool presented, GPtrArray **ret_in
                       SQL("SELECT o.name, o.resource_id, r.name, o.digest, v.id, v.version, FALSE "
                           "FROM build_outputs o JOIN resources r ON r.id = o.resource_id LEFT JOIN "
                           "versions v ON v.scope_id = r.resource_scope_id AND v.digest = o.digest "
-                          "WHERE o.build_id = $1 ORDER BY o.name, o.id",
-                          DB_INT(id)),
+                          "WHERE o.build_id = $1 AND NOT ($2 AND v.id IS NULL) ORDER BY o.name, "
+                          "o.id",
+                          DB_INT(id), DB_BOOL(presented)),
                       error)))
                 return false;
         if (ret_inputs)

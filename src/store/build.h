@@ -67,8 +67,9 @@ typedef struct {
 } BuildVersion;
 void build_version_free(BuildVersion *version);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BuildVersion, build_version_free)
-/* Items: BuildVersion, as stored, by name. An input that was also put out is in outputs only with
- * `presented` (01 §8.2). Either ret may be NULL. */
+/* Items: BuildVersion, as stored, by name. With `presented` a version whose row is gone is left out, and an input that
+ * was also put out is in outputs only
+ * (01 §8.2). Either ret may be NULL. */
 bool build_versions(Store *store, int64_t id, bool presented, GPtrArray **ret_inputs,
                     GPtrArray **ret_outputs, GError **error);
 
