@@ -243,7 +243,8 @@ class Api:
                 text = answer.read()
                 return json.loads(text) if text else None
         except urllib.error.HTTPError as error:
-            error.msg += f": {method} {path}: {error.read().decode(errors='replace')[:2000]}"
+            error.body = error.read().decode(errors="replace")
+            error.msg += f": {method} {path}: {error.body[:2000]}"
             raise
 
     def get(self, path):

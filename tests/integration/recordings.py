@@ -98,11 +98,13 @@ def case_names(place="given"):
 
 def make_server(directory):
     """A server as the recorded one was: it offers one base resource type."""
-    types = directory / "types"
-    shutil.copytree(harness.RESOURCE_TYPES / "mock", types / "mock")
+    server = house.House(directory, ["--cluster-name", "dev"], ["--containerd-max-containers", "0"])
+    server.resource_types = directory / "types"
+    shutil.copytree(harness.RESOURCE_TYPES / "mock", server.resource_types / "mock")
     # More builds than a worker of usual size has in five minutes, and that long their containers stay.
-    return house.House(directory, ["--cluster-name", "dev"], ["--containerd-max-containers", "0"], types,
-                       harness.free_pool(20)).start()
+    server.pool = harness.free_pool(20)
+    server.gateway = str(next(server.pool.hosts()))
+    return server.start()
 
 
 # ---- plan ids -------------------------------------------------------------------------------------------------------
