@@ -485,7 +485,8 @@ static void what_cannot_be_made_says_why_and_leaves_nothing(void) {
                         mount->mode = wrongs[i].mode;
                         mount->origin = wrongs[i].origin;
                 }
-                expect = g_strconcat("new container: garden spec to oci spec: ", wrongs[i].expect, NULL);
+                expect = g_strconcat("new container: garden spec to oci spec: ", wrongs[i].expect,
+                                     NULL);
                 g_assert_false(containers_create(house->containers, &spec, NULL, &handle, &error));
                 g_assert_cmpstr(error->message, ==, expect);
         }
