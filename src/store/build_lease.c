@@ -182,6 +182,7 @@ GArray *build_lease_list_free(Store *store, GError **error) {
 
 bool build_lease_release_node(Store *store, const char *node, GError **error) {
         return store_exec(store,
-                          SQL("UPDATE build_leases SET expires = 0 WHERE node = $1", DB_TEXT(node)),
+                          SQL("UPDATE build_leases SET expires = 0 WHERE node = $1 OR $2",
+                              DB_TEXT(node), DB_BOOL(!store->postgres)),
                           NULL, error);
 }

@@ -34,5 +34,6 @@ bool build_lease_check(Store *store, const BuildLease *lease, GError **error);
 /* Ids (int64_t) of started builds without a valid lease, by id: what the engine takes up. With one
  * node at start that is every started build: release_node first. */
 GArray *build_lease_list_free(Store *store, GError **error);
-/* Frees all leases of a node: at the start of a program that knows it is the only one by this name. */
+/* Frees all leases of a node: at the start of a program that knows it is the only one by this name. With SQLite all that
+ * there are: whoever held them has died, by whatever name. */
 bool build_lease_release_node(Store *store, const char *node, GError **error);
