@@ -228,6 +228,32 @@ static void a_newer_build_s_pipeline_is_left_as_it_is(House *house) {
                      "because it was already saved by a newer build\033[0m\n|finish 1|"));
 }
 
+/* 05 §5.4: what the newest build of a job that succeeded did not set is nobody's any more. */
+static void a_pipeline_that_is_no_longer_set_is_archived(House *house) {
+        g_auto(Life) life = { 0 };
+        life_first(&life, house);
+        one_file(JOB);
+        g_autofree char *kept = set(&life, "1", "{'name':'kept','file':'a/p.yml'}");
+        g_autofree char *left = set(&life, "2", "{'name':'left','file':'a/p.yml'}");
+        const BuildStatus ends[] = { BUILD_SUCCEEDED, BUILD_FAILED, BUILD_SUCCEEDED };
+        for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+                if (i > 0) {
+                        BuildLease lease;
+                        started_build(house, "unit", &lease);
+                        life_end(&life);
+                        life.lease = lease;
+                        life_begin(&life);
+                        g_autofree char *again = set(&life, "1",
+                                                     "{'name':'kept','file':'a/p.yml'}");
+                        g_assert_cmpstr(again, ==, "succeeded");
+                }
+                finish(house, &life.lease, ends[i]);
+                g_autoptr(Pipeline) stays = child(house, "kept"), goes = child(house, "left");
+                g_assert_false(stays->archived);
+                g_assert_cmpint(goes->archived, ==, i == 2);
+        }
+}
+
 static void self_is_the_build_s_pipeline_whatever_else_is_said(House *house) {
         g_auto(Life) life = { 0 };
         life_first(&life, house);
@@ -410,6 +436,7 @@ static void add(void) {
         house_add("/set_pipeline/unchanged", a_pipeline_that_is_as_it_should_be_changes_hands_once);
         house_add("/set_pipeline/archived", an_archived_pipeline_comes_back_running);
         house_add("/set_pipeline/newer", a_newer_build_s_pipeline_is_left_as_it_is);
+        house_add("/set_pipeline/no-longer", a_pipeline_that_is_no_longer_set_is_archived);
         house_add("/set_pipeline/self", self_is_the_build_s_pipeline_whatever_else_is_said);
         house_add("/set_pipeline/vars", instance_vars_name_the_instance_and_fill_the_file);
         house_add("/set_pipeline/team", another_team_s_pipeline_is_the_admins_to_set);
