@@ -29,9 +29,6 @@ EXACT = {121, 127, 128, 134, 137, 144, 151, 152, 153, 154, 156, 164, 165, 178, 1
 # What is not ours to answer alike, or not here.
 UNFIT = {
     150: "which volumes there are is the cache's business; their shape is tested with the worker's",
-    146: "badges are not there yet",
-    147: "badges are not there yet",
-    159: "the openid configuration is not there yet",
     157: "names a file of the recorded server's installation",
 }
 

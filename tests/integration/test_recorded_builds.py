@@ -13,11 +13,7 @@ import recordings_compare
 AT_ONCE = 6
 
 # What a case needs that this driver or the server does not have, by area/slug or area/*.
-UNSUPPORTED = {
-    "builds/abort-pending": "fly pause-job is not there yet",
-    "builds/rerun": "fly rerun-build is not there yet",
-    "get/resource-pinned-api": "fly pin-resource is not there yet",
-}
+UNSUPPORTED = {}
 
 
 def reason_to_skip(name):
