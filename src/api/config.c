@@ -9,7 +9,7 @@
 #define CONFIG_MAX 8388608
 #define VERSION_HEADER "X-Concourse-Config-Version"
 
-static gint compare_names(gconstpointer a, gconstpointer b) {
+static int compare_names(gconstpointer a, gconstpointer b) {
         return strcmp(value_get_string(*(const Value *const *) a, "name", ""),
                       value_get_string(*(const Value *const *) b, "name", ""));
 }

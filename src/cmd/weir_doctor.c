@@ -23,6 +23,7 @@ void finding_clear(Finding *finding) {
         *finding = (Finding){ 0 };
 }
 
+G_GNUC_PRINTF(4, 0)
 static void set(Finding *ret, Verdict verdict, const char *remedy, const char *format,
                 va_list args) {
         *ret = (Finding){ verdict, g_strdup_vprintf(format, args), g_strdup(remedy) };

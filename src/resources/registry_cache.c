@@ -155,7 +155,7 @@ static GPtrArray *list(LayerCache *cache, const GPtrArray *digests) {
         return all;
 }
 
-static gint by_use(gconstpointer a, gconstpointer b) {
+static int by_use(gconstpointer a, gconstpointer b) {
         const Kept *const *first = a, *const *second = b;
         return ((*first)->used < (*second)->used) - ((*first)->used > (*second)->used);
 }

@@ -124,7 +124,7 @@ typedef struct {
 } Dated;
 
 /* RFC 3339 in UTC, as images say it, sorts as text. */
-static gint by_created(gconstpointer a, gconstpointer b, gpointer unused) {
+static int by_created(gconstpointer a, gconstpointer b, gpointer unused) {
         return strcmp(((const Dated *) a)->created, ((const Dated *) b)->created);
 }
 
@@ -137,7 +137,7 @@ static Value *dated_versions(const Lookup *lookup) {
                         g_array_append_val(all, one);
         }
         if (lookup->created) /* stable */
-                g_qsort_with_data(all->data, (gint) all->len, sizeof(Dated), by_created, NULL);
+                g_qsort_with_data(all->data, (int) all->len, sizeof(Dated), by_created, NULL);
         Value *list = value_list();
         for (guint i = 0; i < all->len; i++) {
                 const Dated *one = &g_array_index(all, Dated, i);
@@ -157,8 +157,8 @@ static bool check_regex(const RegistryRun *run, Registry *registry, Value **ret,
                         g_ptr_array_add(matching, tags->pdata[i]);
         g_autoptr(GPtrArray) digests = g_ptr_array_new_with_free_func(g_free);
         g_autoptr(GPtrArray) times = g_ptr_array_new_with_free_func(g_free);
-        g_ptr_array_set_size(digests, (gint) matching->len);
-        g_ptr_array_set_size(times, (gint) matching->len);
+        g_ptr_array_set_size(digests, (int) matching->len);
+        g_ptr_array_set_size(times, (int) matching->len);
         Lookup lookup = {
                 .registry = registry,
                 .run = run,

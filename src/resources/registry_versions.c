@@ -91,7 +91,7 @@ static bool find_digests(const VersionSearch *search, GPtrArray *candidates, GEr
         g_autoptr(GPtrArray) digests = g_ptr_array_new();
         for (guint i = 0; i < candidates->len; i++)
                 g_ptr_array_add(tags, (char *) ((Candidate *) candidates->pdata[i])->tag);
-        g_ptr_array_set_size(digests, (gint) tags->len);
+        g_ptr_array_set_size(digests, (int) tags->len);
         bool found = search->digests(tags, digests, search->data, error);
         for (guint i = 0; i < candidates->len; i++) {
                 Candidate *candidate = candidates->pdata[i];
@@ -147,7 +147,7 @@ static bool is_better(const Candidate *candidate, const Candidate *known) {
         return count_dots(candidate->tag) > count_dots(known->tag);
 }
 
-static gint by_version(gconstpointer a, gconstpointer b) {
+static int by_version(gconstpointer a, gconstpointer b) {
         const Candidate *const *first = a, *const *second = b;
         int order = loose_version_compare(&(*first)->version, &(*second)->version);
         return order ? order : strcmp((*first)->tag, (*second)->tag);
