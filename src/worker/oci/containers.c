@@ -296,7 +296,8 @@ static bool take_spec(Containers *containers, Container *container, const Garden
 bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
                        char **ret_handle, GError **error) {
         if (!spec->handle || !*spec->handle || !helper_id_valid(spec->handle)) {
-                g_set_error(error, ERROR, ERROR_INVALID, "new container: %s",
+                g_set_error(error, ERROR, ERROR_INVALID,
+                            "new container: garden spec to oci spec: %s",
                             spec->handle && *spec->handle ? "invalid handle"
                                                           : "handle must be specified");
                 return false;
