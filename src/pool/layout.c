@@ -57,7 +57,9 @@ bool fit_rows(Fitting *fitting, GPtrArray **ret_rows, GError **error) {
         return *ret_rows != NULL;
 }
 
+/* The image keeps the owners it has; only what is beside it becomes the user's. */
 static VolumeRequest request_of(const Fitting *fitting, const Planned *planned, const Volume *row) {
+        bool image = g_str_equal(planned->path, "/");
         return (VolumeRequest){
                 .handle = row->handle,
                 .strategy = { .kind = planned->parent ? VOLUME_STRATEGY_COW : VOLUME_STRATEGY_EMPTY,
@@ -65,8 +67,8 @@ static VolumeRequest request_of(const Fitting *fitting, const Planned *planned, 
                 .privileged = fitting->privileged,
                 .has_uid = true,
                 .has_gid = true,
-                .uid = fitting->uid,
-                .gid = fitting->gid,
+                .uid = image ? -1 : fitting->uid,
+                .gid = image ? -1 : fitting->gid,
         };
 }
 
