@@ -187,9 +187,13 @@ def report(count, memory, census):
             print(f"    {kind:32} {number:6}  {KEPT.get(kind.removeprefix('rows of '), '')}")
 
 
+# A sanitizer keeps what was freed for a while: memory says something in release builds only.
+SANITIZED = b"__asan_init" in (harness.BUILD / "src/cmd/weir-web").read_bytes() if harness.BUILD.exists() else False
+
+
 def judge(place, first, second, last):
     memory_first, memory_second, memory_last, census_first, census_last = run(place, first, second, last)
-    for memory in (memory_second, memory_last):
+    for memory in () if SANITIZED else (memory_second, memory_last):
         for name, before in memory_first.items():
             assert memory[name] <= before * 1.05 + 1e6, f"{name} grew from {before} to {memory[name]} bytes"
     for kind, count in census_last.items():
@@ -203,6 +207,7 @@ def judge(place, first, second, last):
         assert census_last[kind] <= census_first[kind] + 8, f"{kind}: {census_first[kind]}, then {census_last[kind]}"
 
 
+@pytest.mark.soak
 def test_a_hundred_builds_in_a_row_leave_nothing_behind(place):
     judge(place, 20, 40, 100)
 
