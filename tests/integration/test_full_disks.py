@@ -89,6 +89,7 @@ def test_a_web_node_without_room_says_so_and_loses_nothing_that_it_acknowledged(
         assert house.Watcher(api, before.build_id).wait().events == before.events
 
 
+@pytest.mark.soak
 def test_a_log_that_fills_the_disk_ends_its_build_and_no_other(place):
     with small(place, "web", 32) as (server, disk):
         api = house.Api(server).login()
