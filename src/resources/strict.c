@@ -5,7 +5,7 @@ typedef struct {
         GString *path;    /* "source.metadata" */
 } Place;
 
-static const char *kind_word(const Value *value) {
+const char *strict_kind_word(const Value *value) {
         static const char *const words[] = {
                 [VALUE_NULL] = "null",     [VALUE_BOOL] = "bool",  [VALUE_NUMBER] = "number",
                 [VALUE_STRING] = "string", [VALUE_LIST] = "array", [VALUE_MAP] = "object",
@@ -56,7 +56,7 @@ static Value *decode_objects(const Value *given, Place place, const StrictField 
                         g_set_error(
                                 error, ERROR, ERROR_INVALID,
                                 "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
-                                kind_word(item), place.type, place.path->str, field->type);
+                                strict_kind_word(item), place.type, place.path->str, field->type);
                         return NULL;
                 }
                 Place inner = { .type = field->type, .path = place.path };
@@ -74,7 +74,7 @@ static Value *decode_strings(const Value *given, Place place, GError **error) {
                         g_set_error(
                                 error, ERROR, ERROR_INVALID,
                                 "json: cannot unmarshal %s into Go struct field %s.%s of type string",
-                                kind_word(value_at(given, i)), place.type, place.path->str);
+                                strict_kind_word(value_at(given, i)), place.type, place.path->str);
                         return NULL;
                 }
         return value_ref(given);
@@ -87,7 +87,7 @@ static Value *decode_field(const Value *given, Place place, const StrictField *f
         if (!value_is(given, kind_wanted(field))) {
                 g_set_error(error, ERROR, ERROR_INVALID,
                             "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
-                            kind_word(given), place.type, place.path->str, type_name(field));
+                            strict_kind_word(given), place.type, place.path->str, type_name(field));
                 return NULL;
         }
         Place inner = { .type = field->type, .path = place.path };
@@ -129,7 +129,7 @@ Value *strict_decode(const Value *given, const char *type, const StrictField *fi
         if (!value_is_null(given) && !value_is(given, VALUE_MAP)) {
                 g_set_error(error, ERROR, ERROR_INVALID,
                             "json: cannot unmarshal %s into Go value of type main.%s",
-                            kind_word(given), type);
+                            strict_kind_word(given), type);
                 return NULL;
         }
         g_autoptr(GString) path = g_string_new(NULL);

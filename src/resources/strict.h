@@ -27,3 +27,6 @@ typedef struct StrictField {
  */
 Value *strict_decode(const Value *given, const char *type, const StrictField *fields,
                      GError **error);
+
+/* What Go's messages call a value of this kind: "bool", "array". */
+const char *strict_kind_word(const Value *value);

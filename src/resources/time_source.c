@@ -1,5 +1,6 @@
 #include "resources/time_resource.h"
 
+#include "resources/strict.h"
 #include "resources/time_text.h"
 
 #include <string.h>
@@ -29,14 +30,6 @@ static bool fail_layouts(const char *what, const char *text, const char *const *
         return false;
 }
 
-static const char *kind_word(const Value *value) {
-        static const char *const words[] = {
-                [VALUE_NULL] = "null",     [VALUE_BOOL] = "bool",  [VALUE_NUMBER] = "number",
-                [VALUE_STRING] = "string", [VALUE_LIST] = "array", [VALUE_MAP] = "object",
-        };
-        return words[value_kind(value)];
-}
-
 /* Fields with a notation of their own are strings first; null in a list is the empty one. */
 static const char *text_of(const Value *value, GError **error) {
         if (value_is_null(value))
@@ -44,7 +37,7 @@ static const char *text_of(const Value *value, GError **error) {
         if (!value_is(value, VALUE_STRING)) {
                 g_set_error(error, ERROR, ERROR_INVALID,
                             "json: cannot unmarshal %s into Go value of type string",
-                            kind_word(value));
+                            strict_kind_word(value));
                 return NULL;
         }
         return value_text(value);
@@ -55,7 +48,7 @@ static bool parse_initial_version(const Value *value, TimeSource *source, GError
                 g_set_error(error, ERROR, ERROR_INVALID,
                             "json: cannot unmarshal %s into Go struct field "
                             "Source.source.initial_version of type bool",
-                            kind_word(value));
+                            strict_kind_word(value));
                 return false;
         }
         source->initial_version = value_as_bool(value);
@@ -110,7 +103,7 @@ static bool parse_days(const Value *value, TimeSource *source, GError **error) {
                         error, ERROR, ERROR_INVALID,
                         "json: cannot unmarshal %s into Go struct field Source.source.days of type "
                         "[]models.Weekday",
-                        kind_word(value));
+                        strict_kind_word(value));
                 return false;
         }
         if (value_length(value) > TIME_DAYS_LIMIT) {
@@ -183,7 +176,7 @@ static bool parse_map(const Value *value, const char *type, GError **error) {
                 return true;
         g_set_error(error, ERROR, ERROR_INVALID,
                     "json: cannot unmarshal %s into Go struct field %s of type models.%s",
-                    kind_word(value),
+                    strict_kind_word(value),
                     type[0] == 'S' ? "CheckRequest.source" : "CheckRequest.version", type);
         return false;
 }
@@ -209,7 +202,7 @@ TimeRequest *time_request_parse(const Value *request, GError **error) {
         if (!value_is_null(request) && !value_is(request, VALUE_MAP)) {
                 g_set_error(error, ERROR, ERROR_INVALID,
                             "json: cannot unmarshal %s into Go value of type models.CheckRequest",
-                            kind_word(request));
+                            strict_kind_word(request));
                 return NULL;
         }
         const Value *source = item_of(request, "source"), *version = item_of(request, "version");
