@@ -30,7 +30,7 @@ VARYING = [
     (re.compile(r"\d+\.\d+\.\d+\.\d+/\d+ via \S+ dev eth0 \\r\\n"), ""),
     (re.compile(r"(?<![\d.])10\.\d+\.\d+\.\d+(/\d+)?"), "ADDRESS"),
     # Two processes at the ends of a pipe, one of them killed: who is heard first is chance.
-    (re.compile(r"(?<!\d)0\\r\\nKilled\\r\\n"), r"Killed\\r\\n0\\r\\n"),
+    (re.compile(r"(?<!\d)0\\r\\n(Killed|Terminated)\\r\\n"), r"\1\\r\\n0\\r\\n"),
 ]
 
 # Where ours is not to be like the recording: case, part → why.
