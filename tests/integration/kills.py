@@ -27,6 +27,9 @@ PASSAGES = {"db-before-commit": 60, "db-after-commit": 60, "build-log-append": 3
 # Points that a load does not come to: what they are for has tests of its own.
 ELSEWHERE = {"migrate-before", "migrate-after", "db-retry", "step-failed", "volume-dead", "container-killed"}
 
+# As many builds run at a time as in the hundred of test_hundred_builds.
+AT_ONCE = 10
+
 # Pushing takes its time, so that kills find puts under way.
 HOOK = "#!/bin/sh\nsleep 0.$(( $(date +%N | cut -c1-1) ))\n"
 
@@ -144,7 +147,7 @@ class Kills:
         return False
 
     def at_random(self, number, victims):
-        work = self.load(number, 6, 12)
+        work = self.load(number, AT_ONCE, 12)
         delay, hit = self.random.uniform(0, 6), []
         timer = threading.Timer(delay, lambda: hit.append(self.kill(victims)))
         timer.start()
@@ -196,8 +199,10 @@ class Kills:
             self.wrong.append(f"{self.kind}: {what} {when}: {hurt} builds suffered from the death of one")
         reasons = sorted({message for watcher in watchers.values() if watcher.status() == "errored"
                           for message in watcher.errors()})
-        self.rounds.append((what, when, collections.Counter(outcomes.values()),
-                            sum(watcher.reconnects for watcher in watchers.values()), reasons))
+        count = collections.Counter(outcomes.values())
+        count["unknown"] = sum("effect is unknown" in message for watcher in watchers.values() for message in watcher.errors())
+        count["reconnects"] = sum(watcher.reconnects for watcher in watchers.values())
+        self.rounds.append((what, when, count, reasons))
         print(self.table(self.rounds[-1:]), flush=True)
         work.api.call("DELETE", f"/teams/main/pipelines/{work.name}")
 
@@ -263,15 +268,34 @@ class Kills:
                 return
             time.sleep(0.2)
 
-    def heading(self):
-        return f"{self.kind:12} {'when':40} {'succeeded':>9} {'failed':>6} {'errored':>7} {'reconnects':>10}"
+    COLUMNS = ("succeeded", "failed", "errored", "unknown", "reconnects")
+
+    def heading(self, when="when"):
+        return f"{self.kind:12} {when:40}" + "".join(f"{column:>11}" for column in self.COLUMNS)
+
+    def row(self, what, when, count):
+        return f"{what:12} {when:40}" + "".join(f"{count[column]:11}" for column in self.COLUMNS)
 
     def table(self, rounds):
         lines = []
-        for what, when, count, reconnects, reasons in rounds:
-            lines.append(f"{what:12} {when:40} {count['succeeded']:9} {count['failed']:6} {count['errored']:7} {reconnects:10}")
+        for what, when, count, reasons in rounds:
+            lines.append(self.row(what, when, count))
             lines += [f"             {reason[:150]}" for reason in reasons]
         return "\n".join(lines)
+
+    def summary(self):
+        """The outcomes of all rounds: builds by how they ended, a line for each kind of death."""
+        deaths = {}
+        for what, when, count, _ in self.rounds:
+            point = when.partition("@")[0] if "@" in when else "at a random moment"
+            if "(" in when:
+                point += f" ({when.partition('(')[2]}"
+            number, sums = deaths.setdefault((what, point), (0, collections.Counter()))
+            deaths[what, point] = number + 1, sums + count
+        lines = [f"{len(self.rounds)} rounds on {self.kind}", self.heading("who died where, how often")]
+        lines += [self.row(what, f"{point}, {number}", count) for (what, point), (number, count) in sorted(deaths.items())]
+        total = sum((count for _, _, count, _ in self.rounds), collections.Counter())
+        return "\n".join([*lines, self.row("all", "", total)])
 
 
 def ways_at_random():
@@ -292,6 +316,6 @@ def run(place, random, ways, database=None):
             getattr(kills, how)(number, *words)
         kills.check_nothing_is_left()
     finally:
-        print(f"{len(kills.rounds)} rounds on {kills.kind}")
+        print(kills.summary(), flush=True)
         kills.stop()
     assert not kills.wrong, "\n".join(kills.wrong)

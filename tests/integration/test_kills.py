@@ -26,8 +26,10 @@ def test_whoever_is_killed_nothing_is_lost_or_done_twice(place, soak, database):
 
 @pytest.mark.soak
 def test_killed_anywhere_nothing_is_lost_or_done_twice(place, soak, database):
-    """All points, and each random way four times: more than a hundred rounds on the two databases."""
-    ways = kills.ways_at_points() + 4 * kills.ways_at_random()
+    """All points twice, and each random way eight times: more than a hundred rounds on either database."""
+    ways = 2 * kills.ways_at_points() + 8 * kills.ways_at_random()
+    assert len(ways) >= 100
+    print(f"seed {soak.seed}")
     soak.random.shuffle(ways)
     kills.run(place, soak.random, ways, database)
 

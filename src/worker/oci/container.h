@@ -6,7 +6,8 @@
  *   shim.sock        where weir-init listens
  *   hosts, hostname, resolv.conf
  *   processes/<n>/   one process each: process.json, stdout, stderr, sent, status
- * A folder without a running process 1 is a dead container: it is listed and can be destroyed.
+ * A folder without a running process 1 is a dead container: it is listed and can be destroyed. One whose worker died
+ * before container.json named process 1 was never answered for: the next worker removes it.
  */
 #pragma once
 
@@ -49,7 +50,7 @@ bool containers_create(Containers *containers, const GardenContainerSpec *spec, 
                        char **ret_handle, GError **error);
 /* Handles of all whose properties hold every pair of filter (NULL: all), sorted. Returns new. */
 GPtrArray *containers_list(Containers *containers, const Value *filter);
-/* Kills what runs, waits, removes everything. ERROR_NOT_FOUND "unknown handle: H", ERROR_BUSY
+/* Kills what runs, waits, removes everything; of one that is being made once it is. ERROR_NOT_FOUND "unknown handle: H", ERROR_BUSY
  * "container already being destroyed". */
 bool containers_destroy(Containers *containers, const char *handle, GError **error);
 

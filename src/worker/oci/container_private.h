@@ -38,7 +38,8 @@ struct Containers {
         SpecHost host;
         ShimWatch *watch;
         Mutex lock;
-        GHashTable *table; /* of handle to Container */
+        Condition settled; /* one was made, or given up */
+        GHashTable *table; /* of handle to Container; one that is being made is not listed */
 };
 
 Container *container_new(Containers *owner, const char *handle);

@@ -14,6 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* How long it is waited for what is to be destroyed and is not yet made. */
+#define MAKING_TIMEOUT DURATION_MINUTE
+
 /* ---- opening ---- */
 
 static void set_host(Containers *containers, const ContainersSpec *spec) {
@@ -56,6 +59,18 @@ static bool meet_again(Container *container) {
         return false;
 }
 
+/* Its worker died while it made it: nobody was told of it, so nobody asks for it. */
+static bool undo_unfinished(Container *container) {
+        g_autoptr(GError) error = NULL;
+        if (container_remove(container, &error)) {
+                log_info("containers", "unfinished-removed", "handle", container->handle);
+                return true;
+        }
+        log_error("containers", "undo-failed", error, "handle", container->handle);
+        return false;
+}
+
+/* NULL: there is none, or none any more. */
 static Container *find_on_disk(Containers *containers, const char *handle) {
         g_autoptr(Container) container = container_new(containers, handle);
         g_autoptr(GError) error = NULL;
@@ -67,7 +82,10 @@ static Container *find_on_disk(Containers *containers, const char *handle) {
                 /* Cut off before anything but the folder was there. */
                 log_error("containers", "load-failed", error, "handle", handle);
                 garden_container_spec_init(&container->spec);
-        } else if (meet_again(container)) {
+        }
+        if (container->pid == 0 && undo_unfinished(container))
+                return NULL;
+        if (meet_again(container)) {
                 container->listed = true;
                 return g_steal_pointer(&container);
         }
@@ -119,6 +137,7 @@ Containers *containers_open(const ContainersSpec *spec, GError **error) {
         containers->data = spec->data;
         set_host(containers, spec);
         mutex_init(&containers->lock);
+        condition_init(&containers->settled);
         containers->table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
                                                   (GDestroyNotify) container_free);
         containers->watch = shim_watch_start();
@@ -146,6 +165,7 @@ void containers_free(Containers *containers) {
         g_hash_table_foreach(containers->table, leave, NULL);
         shim_watch_stop(containers->watch);
         g_hash_table_destroy(containers->table);
+        condition_destroy(&containers->settled);
         mutex_destroy(&containers->lock);
         cgroup_host_clear(&containers->cgroup);
         value_free(containers->seccomp);
@@ -189,6 +209,16 @@ static Container *reserve(Containers *containers, const char *handle, GError **e
 static void forget(Containers *containers, Container *container) {
         MUTEX_SCOPE(&containers->lock);
         g_hash_table_remove(containers->table, container->handle);
+        condition_broadcast(&containers->settled);
+}
+
+static void list(Containers *containers, Container *container) {
+        MUTEX_SCOPE(&containers->lock);
+        {
+                MUTEX_SCOPE(&container->lock);
+                container->listed = true;
+        }
+        condition_broadcast(&containers->settled);
 }
 
 static bool is_process_1(pid_t pid, void *data) {
@@ -317,10 +347,7 @@ bool containers_create(Containers *containers, const GardenContainerSpec *spec, 
                 reap_orphans(containers);
                 return false;
         }
-        {
-                MUTEX_SCOPE(&container->lock);
-                container->listed = true;
-        }
+        list(containers, container);
         *ret_handle = g_strdup(container->handle);
         tell_changed(containers);
         return true;
@@ -359,21 +386,33 @@ GPtrArray *containers_list(Containers *containers, const Value *filter) {
         return handles;
 }
 
+static bool is_listed(Container *container) {
+        MUTEX_SCOPE(&container->lock);
+        return container->listed;
+}
+
 Container *containers_get(Containers *containers, const char *handle, GError **error) {
         MUTEX_SCOPE(&containers->lock);
         Container *container = g_hash_table_lookup(containers->table, handle);
-        bool listed = false;
-        if (container) {
-                MUTEX_SCOPE(&container->lock);
-                listed = container->listed;
-        }
-        if (listed)
+        if (container && is_listed(container))
                 return container_ref(container);
         g_set_error(error, ERROR, ERROR_NOT_FOUND, "unknown handle: %s", handle);
         return NULL;
 }
 
+/* A web node that was killed while it was made leaves it to the next one, which may come first. */
+static void await_settled(Containers *containers, const char *handle) {
+        Duration end = clock_monotonic() + MAKING_TIMEOUT;
+        Container *container;
+        MUTEX_SCOPE(&containers->lock);
+        while ((container = g_hash_table_lookup(containers->table, handle)) &&
+               !is_listed(container) &&
+               condition_wait_until(&containers->settled, &containers->lock, end))
+                ;
+}
+
 bool containers_destroy(Containers *containers, const char *handle, GError **error) {
+        await_settled(containers, handle);
         g_autoptr(Container) container = containers_get(containers, handle, error);
         if (!container)
                 return false;

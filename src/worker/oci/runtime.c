@@ -178,7 +178,8 @@ bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int l
                            .output = -1,
                            .error = said,
                            .keep = &listener,
-                           .keep_count = 1 };
+                           .keep_count = 1,
+                           .die_with_parent = true }; /* the next worker removes what was begun */
         g_auto(ChildResult) result = { 0 };
         pid_t child;
         autofd pidfd = -1;

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void open_containers(House *house) {
+void house_enter(House *house) {
         g_autoptr(GError) error = NULL;
         ContainersSpec spec = { .work_directory = house->directory,
                                 .init = g_getenv("WEIR_INIT"),
@@ -50,7 +50,7 @@ House *house_open(void) {
                 return NULL;
         }
         make_root(house);
-        open_containers(house);
+        house_enter(house);
         return house;
 }
 
@@ -69,9 +69,13 @@ void house_close(House *house) {
         g_free(house);
 }
 
+void house_leave(House *house) {
+        g_clear_pointer(&house->containers, containers_free);
+}
+
 void house_restart(House *house) {
-        containers_free(house->containers);
-        open_containers(house);
+        house_leave(house);
+        house_enter(house);
 }
 
 void house_make(House *house, const GardenContainerSpec *spec) {

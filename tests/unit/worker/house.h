@@ -15,7 +15,9 @@ House *house_open(void);
 void house_close(House *house);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(House, house_close)
 
-/* As a worker that ends and starts again. */
+/* A worker begins with what is in `directory` / ends; and both. */
+void house_enter(House *house);
+void house_leave(House *house);
 void house_restart(House *house);
 
 void house_container(House *house, const char *handle); /* unprivileged */

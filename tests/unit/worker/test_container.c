@@ -398,143 +398,6 @@ static void a_container_that_died_meanwhile_is_listed_and_can_go(void) {
         g_assert_cmpuint(left->len, ==, 0);
 }
 
-/* ---- nothing is left ---- */
-
-static size_t count_entries(const char *path) {
-        size_t count = 0;
-        DIR *stream = opendir(path);
-        for (struct dirent *entry; stream && (entry = readdir(stream));)
-                count += entry->d_name[0] != '.';
-        if (stream)
-                closedir(stream);
-        return count;
-}
-
-static bool is_mentioned(const char *path, const char *text) {
-        g_autofree char *content = NULL;
-        return g_file_get_contents(path, &content, NULL, NULL) && strstr(content, text);
-}
-
-static void destroy_leaves_nothing(void) {
-        g_autoptr(House) house = house_open();
-        if (!house)
-                return;
-        size_t fds = 0;
-        for (int round = 0; round < 3; round++) {
-                g_autoptr(GError) error = NULL;
-                house_container(house, "census");
-                g_autoptr(Process) process = house_start(house, "census", "task",
-                                                         "sleep 1000 & exec sleep 1000", false);
-                g_assert_true(containers_destroy(house->containers, "census", &error));
-                g_assert_no_error(error);
-                g_clear_pointer(&process, process_free);
-                if (round > 0) /* the first opens what stays open */
-                        g_assert_cmpuint(count_entries("/proc/self/fd"), ==, fds);
-                fds = count_entries("/proc/self/fd");
-        }
-        g_autofree char *containers = g_build_filename(house->directory, "containers", NULL);
-        g_autofree char *state = g_build_filename(house->directory, "runtime", NULL);
-        g_assert_cmpuint(count_entries(containers), ==, 0);
-        g_assert_cmpuint(count_entries(state), ==, 0);
-        g_assert_false(is_mentioned("/proc/self/mountinfo", "census"));
-        const CgroupHost *cgroup = containers_cgroup(house->containers);
-        const char *trees[] = { ".", "unified", "memory", "pids", "systemd" };
-        for (size_t i = 0; i < G_N_ELEMENTS(trees); i++) {
-                g_autofree char *path = g_build_filename(cgroup->root, trees[i], "weir/census",
-                                                         NULL);
-                g_assert_cmpint(access(path, F_OK), <, 0);
-        }
-}
-
-/* ---- making ---- */
-
-typedef struct {
-        const char *handle, *rootfs, *source, *destination;
-        int64_t mode, origin;
-        const char *expect;
-} Wrong;
-
-static const Wrong wrongs[] = {
-        { "", "raw:///x", NULL, NULL, 0, 0, "handle must be specified" },
-        { "../x", "raw:///x", NULL, NULL, 0, 0, "invalid handle" },
-        { "a", NULL, NULL, NULL, 0, 0, "rootfs must not be empty" },
-        { "a", "/x", NULL, NULL, 0, 0,
-          "malformatted rootfs: must be of form 'scheme://<abs_dir>'" },
-        { "a", "docker:///x", NULL, NULL, 0, 0, "unsupported scheme 'docker'" },
-        { "a", "raw://x", NULL, NULL, 0, 0, "directory must be an absolute path" },
-        { "a", "raw:///x", "", "/y", 0, 0, "src and dst must not be empty" },
-        { "a", "raw:///x", "y", "/y", 0, 0, "src and dst must be absolute" },
-        { "a", "raw:///x", "/y", "/y", 0, 2, "unknown bind mount origin 2" },
-        { "a", "raw:///x", "/y", "/y", 7, 0, "unknown bind mount mode 7" },
-};
-
-static void what_cannot_be_made_says_why_and_leaves_nothing(void) {
-        g_autoptr(House) house = house_open();
-        if (!house)
-                return;
-        for (size_t i = 0; i < G_N_ELEMENTS(wrongs); i++) {
-                g_auto(GardenContainerSpec) spec = { 0 };
-                g_autoptr(GError) error = NULL;
-                g_autofree char *handle = NULL, *expect = NULL;
-                garden_container_spec_init(&spec);
-                spec.handle = g_strdup(wrongs[i].handle);
-                spec.rootfs = g_strdup(wrongs[i].rootfs);
-                if (wrongs[i].source) {
-                        garden_mount_add(&spec, wrongs[i].source, wrongs[i].destination, true);
-                        GardenMount *mount = &g_array_index(spec.mounts, GardenMount, 0);
-                        mount->mode = wrongs[i].mode;
-                        mount->origin = wrongs[i].origin;
-                }
-                expect = g_strconcat("new container: garden spec to oci spec: ", wrongs[i].expect,
-                                     NULL);
-                g_assert_false(containers_create(house->containers, &spec, NULL, &handle, &error));
-                g_assert_cmpstr(error->message, ==, expect);
-        }
-        g_autofree char *containers = g_build_filename(house->directory, "containers", NULL);
-        g_assert_cmpuint(count_entries(containers), ==, 0);
-}
-
-static void a_failed_start_is_undone(void) {
-        g_autoptr(House) house = house_open();
-        if (!house)
-                return;
-        g_auto(GardenContainerSpec) spec = { 0 };
-        g_autoptr(GError) error = NULL;
-        g_autofree char *handle = NULL;
-        garden_container_spec_init(&spec);
-        spec.handle = g_strdup("box");
-        spec.rootfs = g_strdup("raw:///no/such/root");
-        g_assert_false(containers_create(house->containers, &spec, NULL, &handle, &error));
-        g_autofree char *containers = g_build_filename(house->directory, "containers", NULL);
-        g_assert_cmpuint(count_entries(containers), ==, 0);
-        house_container(house, "box");
-}
-
-static void a_failure_after_the_start_is_undone(void) {
-        if (!g_test_subprocess()) {
-                g_setenv("WEIR_FAULT", "container-started=error", true);
-                g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
-                g_unsetenv("WEIR_FAULT");
-                g_test_trap_assert_passed();
-                return;
-        }
-        g_autoptr(House) house = house_open();
-        if (!house)
-                return;
-        g_auto(GardenContainerSpec) spec = { 0 };
-        g_autoptr(GError) error = NULL;
-        g_autofree char *handle = NULL;
-        garden_container_spec_init(&spec);
-        spec.handle = g_strdup("box");
-        spec.rootfs = g_strconcat("raw://", house->root, NULL);
-        g_assert_false(containers_create(house->containers, &spec, NULL, &handle, &error));
-        g_autofree char *containers = g_build_filename(house->directory, "containers", NULL);
-        g_autofree char *state = g_build_filename(house->directory, "runtime", NULL);
-        g_assert_cmpuint(count_entries(containers), ==, 0);
-        g_assert_cmpuint(count_entries(state), ==, 0);
-        house_container(house, "box"); /* its name is free again */
-}
-
 static void a_mount_can_be_read_only(void) {
         g_autoptr(House) house = house_open();
         if (!house)
@@ -586,16 +449,12 @@ int main(int argc, char **argv) {
         g_test_add_func("/container/many", many_short_processes_lose_nothing);
         g_test_add_func("/container/much", much_output_is_exact);
         g_test_add_func("/container/ceiling", a_process_waits_for_its_readers_and_loses_nothing);
-        g_test_add_func("/container/fault", a_failure_after_the_start_is_undone);
         g_test_add_func("/container/stop", stop_terminates_and_kills_what_does_not_listen);
         g_test_add_func("/container/init-dies", when_process_1_dies_all_its_processes_ended);
         g_test_add_func("/container/descriptors", ended_processes_hold_no_descriptors);
         g_test_add_func("/container/late", what_ended_can_still_be_read);
         g_test_add_func("/container/restart", a_restarted_worker_finds_processes_and_their_output);
         g_test_add_func("/container/dead", a_container_that_died_meanwhile_is_listed_and_can_go);
-        g_test_add_func("/container/census", destroy_leaves_nothing);
-        g_test_add_func("/container/wrong", what_cannot_be_made_says_why_and_leaves_nothing);
-        g_test_add_func("/container/undone", a_failed_start_is_undone);
         g_test_add_func("/container/read-only", a_mount_can_be_read_only);
         g_test_add_func("/container/limits", limits_are_set);
         return g_test_run();
