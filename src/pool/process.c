@@ -14,6 +14,7 @@ typedef struct {
         const ProcessNeed *need;
         Cancel *cancel; /* of the step */
         ProcessStream stream;
+        bool with_input; /* it was asked to start with all of its input */
 } Run;
 
 /* ---- reading ---- */
@@ -89,11 +90,26 @@ static void stop_process(Run *run) {
 static void write_input(Run *run) {
         const ProcessNeed *need = run->need;
 
-        if (!need->input)
+        if (!need->input || run->with_input)
                 return;
         garden_append_input(run->stream.input, run->stream.id, need->input, need->input_length);
         garden_append_input_end(run->stream.input, run->stream.id);
         process_stream_write(&run->stream); /* all of it, mostly: should we die now */
+}
+
+/* Input that comes along is there or the process is not: nobody can die between the two. */
+static void add_input(Run *run, GardenProcessSpec *spec) {
+        const ProcessNeed *need = run->need;
+
+        run->with_input = need->input && need->input_length <= GARDEN_INPUT_MAX &&
+                          worker_serves(run->container->pool, run->container->worker,
+                                        GARDEN_EXTENSION_INPUT, run->cancel);
+        if (!run->with_input)
+                return;
+        spec->input = g_memdup2(need->input, need->input_length);
+        if (!spec->input)
+                spec->input = g_strdup("");
+        spec->input_length = need->input_length;
 }
 
 static bool start(Run *run, GError **error) {
@@ -111,6 +127,7 @@ static bool start(Run *run, GError **error) {
         spec.tty = need->tty;
         if (need->tty)
                 spec.window = (GardenWindow){ 500, 500 };
+        add_input(run, &spec);
         if (!process_stream_start(&run->stream, &spec, error))
                 return false;
         write_input(run);

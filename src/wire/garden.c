@@ -383,7 +383,36 @@ Value *garden_process_spec_value(const GardenProcessSpec *spec) {
         if (spec->tty)
                 value_map_set(map, "tty", window_value(spec->window));
         value_map_set(map, "image", value_map());
+        if (spec->input) {
+                g_autofree char *bytes = crypto_base64(spec->input, spec->input_length);
+                value_map_set_string(map, "weir_input", bytes);
+        }
         return map;
+}
+
+/* Returns new, with a NUL behind it; NULL when it is not base64. */
+static char *read_bytes(const Value *text, size_t *ret_length, GError **error) {
+        g_autoptr(GBytes) decoded = crypto_base64_decode(value_text(text), error);
+        if (!decoded)
+                return NULL;
+        const void *data = g_bytes_get_data(decoded, ret_length);
+        char *bytes = g_malloc0(*ret_length + 1);
+        if (*ret_length > 0)
+                memcpy(bytes, data, *ret_length);
+        return bytes;
+}
+
+static bool parse_input(const Value *input, GardenProcessSpec *spec, GError **error) {
+        if (!input)
+                return true;
+        if (!value_is(input, VALUE_STRING))
+                return wrong("weir_input", error);
+        spec->input = read_bytes(input, &spec->input_length, error);
+        if (spec->input && spec->input_length > GARDEN_INPUT_MAX) {
+                g_set_error(error, ERROR, ERROR_LIMIT, "standard input is longer than 1 MiB");
+                return false;
+        }
+        return spec->input != NULL;
 }
 
 bool garden_process_spec_parse(const Value *value, GardenProcessSpec *ret, GError **error) {
@@ -395,7 +424,8 @@ bool garden_process_spec_parse(const Value *value, GardenProcessSpec *ret, GErro
             !read_texts(value, "env", spec.env, error) ||
             !read_text(value, "dir", &spec.directory, error) ||
             !read_text(value, "user", &spec.user, error) ||
-            !parse_window(get(value, "tty"), &spec.window, error))
+            !parse_window(get(value, "tty"), &spec.window, error) ||
+            !parse_input(get(value, "weir_input"), &spec, error))
                 return false;
         spec.tty = get(value, "tty") != NULL;
         *ret = spec;
@@ -408,6 +438,7 @@ void garden_process_spec_clear(GardenProcessSpec *spec) {
         g_free(spec->path);
         g_free(spec->directory);
         g_free(spec->user);
+        g_free(spec->input);
         g_clear_pointer(&spec->args, g_ptr_array_unref);
         g_clear_pointer(&spec->env, g_ptr_array_unref);
         *spec = (GardenProcessSpec){ 0 };
@@ -474,17 +505,11 @@ static bool parse_bytes(const Value *bytes, GardenPayload *payload, GError **err
                 return true;
         if (!value_is(bytes, VALUE_STRING))
                 return wrong("bytes", error);
-        g_autoptr(GBytes) decoded = crypto_base64_decode(value_text(bytes), error);
-        if (!decoded)
+        payload->data = read_bytes(bytes, &payload->data_length, error);
+        if (!payload->data)
                 return false;
-        gsize length;
-        const void *data = g_bytes_get_data(decoded, &length);
         payload->has |= GARDEN_HAS_DATA;
         payload->binary = true;
-        payload->data_length = length;
-        payload->data = g_malloc0(length + 1);
-        if (length > 0)
-                memcpy(payload->data, data, length);
         return true;
 }
 

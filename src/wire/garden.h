@@ -91,7 +91,11 @@ typedef struct {
         char *user;
         bool tty;
         GardenWindow window; /* of a tty; 0: not said */
+        char *input; /* extension "input": all of standard input; NULL: it comes by messages */
+        size_t input_length;
 } GardenProcessSpec;
+/* What a pipe holds without anybody who reads. */
+#define GARDEN_INPUT_MAX ((size_t) 1024 * 1024)
 
 void garden_process_spec_init(GardenProcessSpec *spec);
 Value *garden_process_spec_value(const GardenProcessSpec *spec);
@@ -158,13 +162,17 @@ void garden_append_window(GString *text, const char *process_id, GardenWindow wi
  * before the container, and one that is there already is taken as it is. "volume:H" in place of an absolute
  * path, in rootfs and src_path, is where the volume H is, and "volume:H/rest" something in it.
  *
+ * "input": POST …/processes may carry all of standard input, at most GARDEN_INPUT_MAX, as "weir_input" (base64).
+ * A process that was started has it then, whichever end dies.
+ *
  * "exit-status": the end of a process is kept by the worker for who attaches later; the web node need not
  * tell it by the property concourse:exit-status.
  */
 #define GARDEN_EXTENSIONS_HEADER "X-Weir-Extensions"
-#define GARDEN_EXTENSIONS "offsets, sessions, volumes, exit-status"
+#define GARDEN_EXTENSIONS "offsets, sessions, volumes, input, exit-status"
 #define GARDEN_EXTENSION_SESSIONS "sessions"
 #define GARDEN_EXTENSION_VOLUMES "volumes"
+#define GARDEN_EXTENSION_INPUT "input"
 #define GARDEN_EXTENSION_EXIT_STATUS "exit-status"
 #define GARDEN_VOLUME_PREFIX "volume:"
 #define GARDEN_OFFSET_HEADER "X-Weir-Offset"

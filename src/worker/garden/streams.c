@@ -223,6 +223,12 @@ static Turn control_turn(Streams *streams, Control *control, int watch) {
         return GOES_ON;
 }
 
+/* What reads standard input must not wait for ever. When we stop, the client comes again. */
+static void client_gone(Streams *streams, Control *control) {
+        if (control->input >= 0 && !cancel_fired(streams->stopping))
+                close_input(control);
+}
+
 static void control_run(Streams *streams, Control *control) {
         int watch = process_watch(control->process, NULL);
         Turn turn = watch < 0 ? STOPPED : GOES_ON; /* the client comes again */
@@ -238,8 +244,8 @@ static void control_run(Streams *streams, Control *control) {
                                           .exit_status = state.code,
                                           .error = (char *) state.failure };
                 send_payload(control, &payload, streams->stopping);
-        } else if (turn == GONE && control->input >= 0)
-                close_input(control); /* what reads it must not wait for ever */
+        } else if (turn == GONE)
+                client_gone(streams, control);
 }
 
 void streams_serve(Streams *streams, HttpRequest *request, int status, Process *process) {
@@ -254,6 +260,8 @@ void streams_serve(Streams *streams, HttpRequest *request, int status, Process *
                 control.pending = g_string_new(NULL);
                 if (send_payload(&control, &first, streams->stopping))
                         control_run(streams, &control);
+                else
+                        client_gone(streams, &control);
                 g_string_free(control.line, true);
                 g_string_free(control.pending, true);
                 http_socket_free(control.socket);

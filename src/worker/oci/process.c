@@ -19,6 +19,7 @@
 /* How far a reader gets before the shim is told of it, and how much is given back at once. */
 #define LIMIT_STEP ((int64_t) 8 * 1024 * 1024)
 #define CODE_KILLED 137
+#define PIPE_STANDARD ((size_t) 64 * 1024) /* what any pipe holds */
 
 typedef enum { STARTING, RUNNING, ENDED, FAILED } Phase;
 
@@ -359,19 +360,42 @@ static bool send_to_shim(Process *process, const ShimMessage *message, const int
         return !shim || shim_send(shim, message, fds, fd_count, error);
 }
 
-static bool send_start(Process *process, const ProcessStart *start, GError **error) {
-        int ends[2];
-        autofd spec = make_spec(process, start, error);
-        autofd status = spec < 0 ? -1 : open_file(process->directory, "status", error);
-        if (status < 0)
+/* Puts all of standard input into the pipe, where it stays when we die, and its end. */
+static bool fill_input(Process *process, const GardenProcessSpec *spec, GError **error) {
+        size_t length = spec->input_length;
+        if (length > PIPE_STANDARD && fcntl(process->input, F_SETPIPE_SZ, (int) length) < 0) {
+                error_set_errno(error, errno, "proc start: a pipe for standard input");
                 return false;
+        }
+        ssize_t n = length > 0 ? write(process->input, spec->input, length) : 0;
+        if (n < 0 || (size_t) n < length) {
+                error_set_errno(error, n < 0 ? errno : EAGAIN, "proc start: standard input");
+                return false;
+        }
+        fd_close(fd_steal(&process->input));
+        return true;
+}
+
+/* Returns the end that is read, or -1. */
+static int make_input(Process *process, const ProcessStart *start, GError **error) {
+        int ends[2];
         if (pipe2(ends, O_CLOEXEC) < 0) {
                 error_set_errno(error, errno, "proc start: pipe");
-                return false;
+                return -1;
         }
         autofd input = ends[0];
         process->input = ends[1];
         fcntl(process->input, F_SETFL, O_NONBLOCK);
+        return !start->spec->input || fill_input(process, start->spec, error) ? fd_steal(&input)
+                                                                              : -1;
+}
+
+static bool send_start(Process *process, const ProcessStart *start, GError **error) {
+        autofd spec = make_spec(process, start, error);
+        autofd status = spec < 0 ? -1 : open_file(process->directory, "status", error);
+        autofd input = status < 0 ? -1 : make_input(process, start, error);
+        if (input < 0)
+                return false;
         (void) !fchown(input, start->owner, (gid_t) -1); /* /dev/stdin opens only for its owner */
 
         int fds[SHIM_FDS] = { [SHIM_FD_SPEC] = spec,

@@ -71,6 +71,28 @@ static void process_specs_survive_the_way_there_and_back(void) {
         g_assert_cmpstr(text, ==, PROCESS);
 }
 
+static void any_bytes_may_be_a_process_whole_input(void) {
+        static const char bytes[] = "{\"a\":1}\0\xff";
+        g_auto(GardenProcessSpec) spec = { 0 }, again = { 0 };
+        garden_process_spec_init(&spec);
+        spec.input = g_memdup2(bytes, sizeof bytes);
+        spec.input_length = sizeof bytes;
+        g_autoptr(Value) value = garden_process_spec_value(&spec);
+        g_assert_true(garden_process_spec_parse(value, &again, NULL));
+        g_assert_cmpmem(again.input, again.input_length, bytes, sizeof bytes);
+}
+
+static void input_that_no_pipe_holds_is_refused(void) {
+        g_autoptr(GError) error = NULL;
+        g_auto(GardenProcessSpec) spec = { 0 }, again = { 0 };
+        garden_process_spec_init(&spec);
+        spec.input_length = GARDEN_INPUT_MAX + 1;
+        spec.input = g_malloc0(spec.input_length);
+        g_autoptr(Value) value = garden_process_spec_value(&spec);
+        g_assert_false(garden_process_spec_parse(value, &again, &error));
+        g_assert_error(error, ERROR, ERROR_LIMIT);
+}
+
 /* ---- lines of the control connection ---- */
 
 static const char *const lines[] = {
@@ -164,6 +186,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/garden/container", container_specs_survive_the_way_there_and_back);
         g_test_add_func("/garden/hermetic", a_container_without_rules_is_hermetic);
         g_test_add_func("/garden/weight", weight_wins_over_shares);
+        g_test_add_func("/garden/input", any_bytes_may_be_a_process_whole_input);
+        g_test_add_func("/garden/input-max", input_that_no_pipe_holds_is_refused);
         g_test_add_func("/garden/process", process_specs_survive_the_way_there_and_back);
         g_test_add_func("/garden/lines", lines_survive_the_way_there_and_back);
         g_test_add_func("/garden/malformed", malformed_lines_are_refused);

@@ -367,6 +367,69 @@ static void a_client_that_goes_leaves_the_process_running(void) {
         garden_close(&garden);
 }
 
+/* Reads all that the process wrote, which must be `expect`, and its end. */
+static void expect_output(Garden *garden, Line *control, const GardenPayload *first,
+                          const char *expect) {
+        g_auto(GardenPayload) last = { 0 };
+        Line output;
+        line_output(garden, first, "stdout?from=0", &output);
+        line_drain(&output);
+        g_assert_cmpstr(output.text->str, ==, expect);
+        line_close(&output);
+        line_message(control, &last);
+        g_assert_cmpint(last.exit_status, ==, 0);
+}
+
+static void a_process_that_came_with_its_input_needs_no_client(void) {
+        g_autoptr(House) house = house_open();
+        Garden garden = { .house = house };
+        Line control, again;
+        g_auto(GardenPayload) second = { 0 };
+        size_t length = 200 * 1024; /* more than a pipe holds by itself */
+        if (!house)
+                return;
+        house_container(house, "box");
+        garden_open(&garden);
+        g_autofree char *input = g_strnfill(length, 'x');
+        g_autofree char *encoded = g_base64_encode((const guchar *) input, length);
+        g_autofree char *body = g_strdup_printf(
+                "{\"id\":\"resource\",\"path\":\"sh\",\"args\":[\"-c\","
+                "\"cat\"],\"weir_input\":\"%s\"}",
+                encoded);
+        line_open(&garden, "POST", "/containers/box/processes", body, &control);
+        g_assert_cmpint(control.status, ==, 201);
+        line_close(&control);
+
+        line_open(&garden, "GET", "/containers/box/processes/resource", NULL, &again);
+        line_message(&again, &second);
+        expect_output(&garden, &again, &second, input);
+        line_close(&again);
+        garden_close(&garden);
+}
+
+static void input_ends_with_a_client_that_went_before_the_answer(void) {
+        g_autoptr(House) house = house_open();
+        Garden garden = { .house = house };
+        Line control, again;
+        g_auto(GardenPayload) second = { 0 };
+        if (!house)
+                return;
+        house_container(house, "box");
+        garden_open(&garden);
+        line_open(&garden, "POST", "/containers/box/processes",
+                  "{\"id\":\"resource\",\"path\":\"sh\",\"args\":[\"-c\",\"cat; echo over\"]}",
+                  &control);
+        struct linger at_once = { .l_onoff = 1 };
+        setsockopt(control.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        line_close(&control); /* a reset: writing to it fails */
+
+        line_open(&garden, "GET", "/containers/box/processes/resource", NULL, &again);
+        line_message(&again, &second);
+        expect_output(&garden, &again, &second, "over\n");
+        line_close(&again);
+        garden_close(&garden);
+}
+
 static void a_stopping_server_says_no_exit_status(void) {
         g_autoptr(House) house = house_open();
         Garden garden = { .house = house };
@@ -428,6 +491,8 @@ static void garbage_from_a_client_ends_its_input_only(void) {
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/garden/with-input", a_process_that_came_with_its_input_needs_no_client);
+        g_test_add_func("/garden/input-ends", input_ends_with_a_client_that_went_before_the_answer);
         g_test_add_func("/garden/answers", answers_as_garden);
         g_test_add_func("/garden/process", a_process_is_three_connections);
         g_test_add_func("/garden/terminal", a_terminal_listens_and_is_resized);
