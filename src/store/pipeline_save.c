@@ -310,9 +310,30 @@ static bool save_plan(Saving *saving, const Value *job, GError **error) {
         return true;
 }
 
-/* Caches of steps and jobs that are not in the config any more. */
+/* What a step's caches are called, as a pattern: a name's ((vars)), of across above all, are filled in only by builds. Returns new. */
+static char *cache_pattern(int64_t job_id, const char *step) {
+        GString *pattern = g_string_new(NULL);
+        g_string_append_printf(pattern, "%" G_GINT64_FORMAT " ", job_id);
+        for (const char *var; (var = strstr(step, "((")) && strstr(var, "))");) {
+                g_string_append_len(pattern, step, var - step);
+                g_string_append_c(pattern, '*');
+                step = strstr(var, "))") + 2;
+        }
+        g_string_append(pattern, step);
+        return g_string_free(pattern, false);
+}
+
+static bool is_kept(const GPtrArray *patterns, const char *cache) {
+        for (guint i = 0; i < patterns->len; i++)
+                if (g_pattern_match_simple(patterns->pdata[i], cache))
+                        return true;
+        return false;
+}
+
+/* Caches of steps and jobs that are not in the config any more. Upstream also drops those of steps with ((vars)) in their names, each
+ * time the pipeline is set. */
 static bool delete_task_caches(Saving *saving, GError **error) {
-        g_autoptr(GHashTable) kept = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        g_autoptr(GPtrArray) kept = g_ptr_array_new_with_free_func(g_free);
         const Value *jobs = value_get(saving->save->config, "jobs");
         for (size_t i = 0; i < value_length(jobs); i++) {
                 g_auto(JobShape) shape = { 0 };
@@ -320,9 +341,7 @@ static bool delete_task_caches(Saving *saving, GError **error) {
                 int64_t id = find_id(saving->job_ids,
                                      value_get_string(value_at(jobs, i), "name", ""));
                 for (guint k = 0; k < shape.task_steps->len; k++)
-                        g_hash_table_add(kept,
-                                         g_strdup_printf("%" G_GINT64_FORMAT " %s", id,
-                                                         (char *) shape.task_steps->pdata[k]));
+                        g_ptr_array_add(kept, cache_pattern(id, shape.task_steps->pdata[k]));
         }
 
         g_autoptr(GArray) gone = g_array_new(false, false, sizeof(int64_t));
@@ -336,7 +355,7 @@ static bool delete_task_caches(Saving *saving, GError **error) {
                 g_autofree char *key = g_strdup_printf("%" G_GINT64_FORMAT " %s", db_int(rows, 1),
                                                        db_text(rows, 2));
                 int64_t id = db_int(rows, 0);
-                if (!g_hash_table_contains(kept, key))
+                if (!is_kept(kept, key))
                         g_array_append_val(gone, id);
         }
         if (!db_done(rows, error))

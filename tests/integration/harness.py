@@ -20,7 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", ROOT / "build"))
 RESOURCE_TYPES = pathlib.Path(os.environ.get("WEIR_RESOURCE_TYPES_DIR", ROOT / ".cache/resource-types"))
 WEIR = BUILD / "src/cmd/weir"
-FLY = BUILD / "src/fly/fly"
+# WEIR_FLY: another client, the stock one for example, in its place.
+FLY = pathlib.Path(os.environ.get("WEIR_FLY", BUILD / "src/fly/fly"))
 
 # Sanitizers and two busy cores: generous, because only a hang ever gets here.
 PATIENCE = float(os.environ.get("WEIR_TEST_PATIENCE", "90"))

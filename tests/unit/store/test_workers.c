@@ -425,6 +425,20 @@ static void a_task_cache_is_replaced_and_cleared(House *house) {
         FAILS(task_cache_find(house->store, job, "gone", "/c", &cache, &error), ERROR_NOT_FOUND);
 }
 
+static void the_cache_of_a_step_whose_name_has_vars_survives_a_new_config(House *house) {
+        static const char *const config =
+                "{\"jobs\":[{\"name\":\"test\",\"plan\":[{\"across\":[{\"var\":\"go\",\"values\":[\"1.19\"]}],"
+                "\"task\":\"unit-((.:go))-x\",\"file\":\"a/b\"}]}]}";
+        house_save(house, config);
+        int64_t job = job_id(house, "test"), cache;
+        OK(task_cache_find_or_create(house->store, job, "unit-1.19-x", "/c", &cache, &error));
+        OK(task_cache_find_or_create(house->store, job, "unit-1.19", "/c", &cache, &error));
+        house_save(house, config);
+        OK(task_cache_find(house->store, job, "unit-1.19-x", "/c", &cache, &error));
+        FAILS(task_cache_find(house->store, job, "unit-1.19", "/c", &cache, &error),
+              ERROR_NOT_FOUND);
+}
+
 static void an_artifact_that_was_sent_in_is_found_by_its_team(House *house) {
         house_worker(house, "w");
         VolumeSpec spec = { .worker = "w", .team_id = house->team_id };
@@ -471,6 +485,8 @@ static void add(void) {
         house_add("/store/workers/images", images_of_a_job_that_only_fails_do_not_gather);
         house_add("/store/workers/downloads", downloads_are_kept_for_their_config_and_go_with_it);
         house_add("/store/workers/task-cache", a_task_cache_is_replaced_and_cleared);
+        house_add("/store/workers/task-cache/vars",
+                  the_cache_of_a_step_whose_name_has_vars_survives_a_new_config);
         house_add("/store/workers/artifact", an_artifact_that_was_sent_in_is_found_by_its_team);
 }
 
