@@ -12,6 +12,7 @@
 #define DIAL_TIMEOUT (10 * DURATION_SECOND)
 #define SYSTEM_CERTIFICATES "/etc/ssl/certs/ca-certificates.crt"
 #define CERTIFICATES_MAX ((size_t) 8 * 1024 * 1024)
+#define REFUSAL_MAX ((size_t) 64 * 1024) /* of what a refusal says, where an answer is streamed */
 
 /* ---- the client ---- */
 
@@ -122,6 +123,10 @@ static const char *status_text(int status) {
         return "";
 }
 
+static bool is_success(int status) {
+        return status >= 200 && status <= 299;
+}
+
 char *http_status_line(int status) {
         return g_strdup_printf("%d %s", status, status_text(status));
 }
@@ -149,6 +154,38 @@ static void show_policy_warning(const HttpReply *reply) {
               stderr);
 }
 
+/* Between a call and its sink: the body of a refusal is no part of what was asked for, but says why. */
+typedef struct {
+        const ApiCall *call;
+        bool refused;
+        GString *text;
+} Streamed;
+
+static bool on_head(const HttpReply *reply, void *data, GError **error) {
+        Streamed *streamed = data;
+        const ApiCall *call = streamed->call;
+
+        streamed->refused = !is_success(reply->status);
+        return !call->head || call->head(reply, call->data, error);
+}
+
+static bool on_bytes(const void *bytes, size_t length, void *data, GError **error) {
+        Streamed *streamed = data;
+        const ApiCall *call = streamed->call;
+
+        if (!streamed->refused || call->raw)
+                return call->sink(bytes, length, call->data, error);
+        size_t room = REFUSAL_MAX - streamed->text->len;
+        g_string_append_len(streamed->text, bytes, (gssize) MIN(length, room));
+        return true;
+}
+
+static ssize_t on_source(void *ret, size_t length, void *data, GError **error) {
+        const ApiCall *call = ((Streamed *) data)->call;
+
+        return call->source(ret, length, call->data, error);
+}
+
 bool api_call(Fly *fly, const ApiCall *call, HttpReply *ret, GError **error) {
         g_autofree char *url = g_strconcat(fly->target->api, call->path, NULL);
         g_autofree char *login = fly->target->has_token && !call->anonymous
@@ -162,6 +199,8 @@ bool api_call(Fly *fly, const ApiCall *call, HttpReply *ret, GError **error) {
         const char *const wanted[] = { login, type, call->header };
         g_auto(HttpReply) reply = { 0 };
         g_autoptr(GError) cause = NULL;
+        g_autoptr(GString) refusal = g_string_new(NULL);
+        Streamed streamed = { .call = call, .text = refusal };
 
         for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++)
                 if (wanted[i])
@@ -171,10 +210,10 @@ bool api_call(Fly *fly, const ApiCall *call, HttpReply *ret, GError **error) {
                           .headers = headers,
                           .body = call->body,
                           .body_length = call->length,
-                          .source = call->source,
-                          .sink = call->sink,
-                          .head = call->head,
-                          .data = call->data };
+                          .source = call->source ? on_source : NULL,
+                          .sink = call->sink ? on_bytes : NULL,
+                          .head = on_head,
+                          .data = &streamed };
         if (fly->verbose && !call->sink)
                 dump_request(&http, call->path,
                              strstr(fly->target->api, "://") ? strstr(fly->target->api, "://") + 3
@@ -189,8 +228,14 @@ bool api_call(Fly *fly, const ApiCall *call, HttpReply *ret, GError **error) {
         if (fly->verbose && !call->sink)
                 dump_reply(&reply);
         show_policy_warning(&reply);
-        if (!call->raw && (reply.status < 200 || reply.status > 299))
+        if (!call->raw && !is_success(reply.status)) {
+                if (call->sink) {
+                        g_free(reply.body);
+                        reply.length = refusal->len;
+                        reply.body = g_strdup(refusal->str);
+                }
                 return api_status_error(&reply, error);
+        }
         if (ret) {
                 *ret = reply;
                 reply = (HttpReply){ 0 };

@@ -26,7 +26,7 @@ typedef struct {
         bool raw;           /* every status is an answer; the caller looks */
         bool anonymous;     /* without Authorization */
         HttpSource source;  /* streams the body instead */
-        HttpSink sink;      /* takes the answer's body */
+        HttpSink sink;      /* takes the answer's body; of a refusal only with raw */
         HttpHead head;
         void *data;
         Cancel *cancel;

@@ -173,31 +173,13 @@ bool archive_upload(Fly *fly, const char *folder, bool include_ignored, const ch
         return true;
 }
 
-typedef struct {
-        Tar tar;
-        int status;
-} Download;
-
-static bool on_head(const HttpReply *reply, void *data, GError **error) {
-        Download *download = data;
-
-        download->status = reply->status;
-        return true;
-}
-
-static bool on_bytes(const void *bytes, size_t length, void *data, GError **error) {
-        Download *download = data;
-
-        return download->status != 200 || write_tar(bytes, length, &download->tar, error);
-}
-
 bool archive_download(Fly *fly, const char *path, const char *folder, GError **error) {
-        Download download = { 0 };
+        Tar tar;
         g_autoptr(GError) ignored = NULL;
 
-        if (!directory_make(folder, 0755, error) || !tar_extract(folder, &download.tar, error))
+        if (!directory_make(folder, 0755, error) || !tar_extract(folder, &tar, error))
                 return false;
-        const ApiCall call = { .path = path, .head = on_head, .sink = on_bytes, .data = &download };
-        bool fetched = api_call(fly, &call, NULL, error);
-        return tar_end(&download.tar, fetched ? error : &ignored) && fetched;
+        bool fetched = api_call(fly, &(ApiCall){ .path = path, .sink = write_tar, .data = &tar },
+                                NULL, error);
+        return tar_end(&tar, fetched ? error : &ignored) && fetched;
 }

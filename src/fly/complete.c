@@ -89,18 +89,18 @@ static void offer(Completion *at, const char *text, const char *prefix) {
                 g_ptr_array_add(at->found, g_strconcat(at->lead, text, NULL));
 }
 
-/* The objects of a list that the server sent. Returns new, or NULL. */
-static Value *ask(Completion *at, const char *path, bool check_version) {
+/* The team's pipelines. Returns new, or NULL. */
+static Value *ask_pipelines(Completion *at) {
         Fly *fly = at->fly;
 
-        if (!fly_load(fly, NULL) || (check_version && !fly_check_version(fly, false, NULL)))
+        if (!fly_load(fly, NULL) || !fly_check_version(fly, false, NULL))
                 return NULL;
-        g_autofree char *whole = *path == '/' ? g_strdup(path) : path_team(fly, path + 1);
-        return api_get(fly, whole, NULL);
+        g_autofree char *path = path_team(fly, "/pipelines");
+        return api_get(fly, path, NULL);
 }
 
 static void offer_names(Completion *at, const char *path, const char *prefix) {
-        g_autoptr(Value) list = ask(at, path, false);
+        g_autoptr(Value) list = fly_load(at->fly, NULL) ? api_get(at->fly, path, NULL) : NULL;
 
         for (size_t i = 0; i < value_length(list); i++)
                 offer(at, value_get_string(value_at(list, i), "name", ""), prefix);
@@ -132,7 +132,7 @@ static void offer_paths(Completion *at, const char *prefix) {
 }
 
 static void offer_pipelines(Completion *at, const char *prefix) {
-        g_autoptr(Value) list = ask(at, ".pipelines", true);
+        g_autoptr(Value) list = ask_pipelines(at);
 
         for (size_t i = 0; i < value_length(list); i++) {
                 g_autofree char *ref = pipeline_ref_of(value_at(list, i), "name", "instance_vars");
@@ -142,7 +142,7 @@ static void offer_pipelines(Completion *at, const char *prefix) {
 
 /* "PIPE/" first, then the instance vars, then the job. */
 static void offer_references(Completion *at, const char *prefix, bool with_vars) {
-        g_autoptr(Value) list = ask(at, ".pipelines", true);
+        g_autoptr(Value) list = ask_pipelines(at);
 
         for (size_t i = 0; i < value_length(list); i++) {
                 const Value *item = value_at(list, i);

@@ -139,6 +139,9 @@ static bool parse_flags(Execution *execution, GError **error) {
         for (size_t i = 0; i < options->tags->len; i++)
                 g_ptr_array_add(execution->tags, options->tags->pdata[i]);
         g_ptr_array_add(execution->tags, NULL);
+        if (options->image && !options->inputs_from)
+                return fly_fail(error, "must set --inputs-from when using --image so fly knows "
+                                       "which job to look up the image");
         return (!options->inputs_from ||
                 item_ref_parse(options->inputs_from, ITEM_JOB, "-j, --inputs-from", &execution->job,
                                error)) &&
@@ -256,23 +259,12 @@ static bool upload_inputs(Execution *execution, GError **error) {
                 g_string_append_printf(tail, "&tags=%s", tag);
         }
         g_autofree char *path = path_team(execution->fly, tail->str);
-        for (size_t i = 0; i < execution->inputs->len; i++) {
-                LocalFolder *folder = execution->inputs->pdata[i];
-                g_autoptr(GError) cause = NULL;
-                if (!archive_upload(execution->fly, folder->path,
-                                    execution->options->include_ignored, path, &folder->artifact,
-                                    &cause)) {
-                        if (fly_error_is(cause, FLY_UNAUTHORIZED))
-                                g_propagate_error(error, g_steal_pointer(&cause));
-                        else
-                                fly_fail(error, "'uploading %s' failed: %s", folder->name,
-                                         cause->message);
-                        return false;
-                }
-                if (execution->fly->terminal)
-                        printf("uploading %s done\n", folder->name);
-        }
-        return true;
+        return execute_upload(
+                &(UploadSpec){ .fly = execution->fly,
+                               .folders = execution->inputs,
+                               .path = path,
+                               .include_ignored = execution->options->include_ignored },
+                error);
 }
 
 static Value *ask_of_job(Fly *fly, const char *path, const char *what, const char *name,

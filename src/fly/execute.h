@@ -11,6 +11,16 @@ typedef struct {
 
 void local_folder_free(LocalFolder *folder);
 
+typedef struct {
+        Fly *fly;
+        const GPtrArray *folders; /* of LocalFolder */
+        const char *path;         /* where to */
+        bool include_ignored;     /* what git ignores too */
+} UploadSpec;
+
+/* Sends the folders, all at once, and notes their artifacts. Of several failures the first folder's is told. */
+bool execute_upload(const UploadSpec *spec, GError **error);
+
 /* What a one-off build is made of. Everything is borrowed. */
 typedef struct {
         const TaskConfig *config;

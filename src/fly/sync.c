@@ -64,7 +64,6 @@ typedef struct {
         char *path;     /* of this program */
         char *new_path; /* beside it, until it is whole */
         int fd;
-        int status;
         bool shows; /* progress, to a person */
         uint64_t length, expected;
 } Download;
@@ -104,7 +103,6 @@ static bool on_head(const HttpReply *reply, void *data, GError **error) {
         Download *download = data;
         const char *length = http_reply_header(reply, "Content-Length");
 
-        download->status = reply->status;
         if (reply->status != 200)
                 return true;
         char *end = NULL;
@@ -119,8 +117,6 @@ static bool on_head(const HttpReply *reply, void *data, GError **error) {
 static bool on_bytes(const void *bytes, size_t length, void *data, GError **error) {
         Download *download = data;
 
-        if (download->status != 200)
-                return true;
         download->length += length;
         if (download->shows && download->expected > 0) {
                 printf("\r%3u %%",
