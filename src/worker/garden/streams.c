@@ -230,7 +230,7 @@ static void client_gone(Streams *streams, Control *control) {
 }
 
 static void control_run(Streams *streams, Control *control) {
-        int watch = process_watch(control->process, NULL);
+        int watch = process_watch(control->process, PROCESS_WATCH_END, NULL);
         Turn turn = watch < 0 ? STOPPED : GOES_ON; /* the client comes again */
         while (turn == GOES_ON)
                 turn = control_turn(streams, control, watch);
@@ -321,7 +321,7 @@ void streams_serve_output(Streams *streams, HttpRequest *request, const char *id
         bool fresh;
         g_autoptr(Process) process = find_entry(streams, id, &fresh);
         Output output = { .process = process, .stream = stream, .exclusive = from < 0 };
-        int watch = process ? process_watch(process, NULL) : -1;
+        int watch = process ? process_watch(process, 1U << stream, NULL) : -1;
         if (watch >= 0) {
                 char text[24];
                 if (from < 0)

@@ -14,10 +14,14 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A full disk tells nobody when it has room again. */
 #define STALL_MILLISECONDS 500
+/* Output is told of at once when it was quiet for so long, or when so much has come. */
+#define TELL_MILLISECONDS 2
+#define TELL_BYTES (128 * 1024)
 
 static Process processes[SHIM_PROCESSES_MAX];
 static int connection = -1;
@@ -64,17 +68,43 @@ static bool tell_one(Process *process, unsigned what) {
         }
 }
 
+static int64_t now_milliseconds(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Of a process that writes much the worker hears once in a while: each word wakes four threads on the way to a reader,
+ * and a terminal gives 4 KiB at most. */
+static bool can_wait(const Process *process, const Stream *stream) {
+        return process->running && stream->offset - stream->told < TELL_BYTES &&
+               now_milliseconds() - process->told_at < TELL_MILLISECONDS;
+}
+
 /* In the order of the bits; nothing is said of a process before how its start went. */
 static void tell(Process *process) {
         for (unsigned what = TELL_STATE; what <= TELL_EXITED; what <<= 1) {
+                Stream *stream = what == TELL_STDOUT   ? &process->streams[SHIM_STDOUT]
+                                 : what == TELL_STDERR ? &process->streams[SHIM_STDERR]
+                                                       : NULL;
                 if (what > TELL_FAILED && process->report >= 0)
                         return;
-                if (!(process->tell & what))
+                if (!(process->tell & what) || (stream && can_wait(process, stream)))
                         continue;
                 if (!tell_one(process, what))
                         return;
                 process->tell &= ~what;
+                if (stream) {
+                        stream->told = stream->offset;
+                        process->told_at = now_milliseconds();
+                }
         }
+}
+
+/* Whether something is left to tell that only waits for its time. */
+static bool is_owed(const Process *process) {
+        return process->used && process->report < 0 && connection >= 0 && !blocked &&
+               (process->tell & (TELL_STDOUT | TELL_STDERR));
 }
 
 static void tell_all(void) {
@@ -121,9 +151,11 @@ static void signal_processes(uint32_t number, int signal_number, bool group) {
 
 static void hello(void) {
         for (size_t i = 0; i < SHIM_PROCESSES_MAX; i++)
-                if (processes[i].used && !processes[i].failed)
+                if (processes[i].used && !processes[i].failed) {
                         processes[i].tell |= TELL_STATE | TELL_STDOUT | TELL_STDERR |
                                              (processes[i].ended ? (unsigned) TELL_EXITED : 0);
+                        processes[i].told_at = 0;
+                }
         tell_hello = true;
 }
 
@@ -255,7 +287,7 @@ int main(void) {
 
         static struct pollfd polls[3 + SHIM_PROCESSES_MAX * PROCESS_POLLS];
         for (;;) {
-                bool stalled = false;
+                bool stalled = false, owed = false;
                 size_t count = 0;
                 polls[count++] = (struct pollfd){ .fd = signals, .events = POLLIN };
                 polls[count++] = (struct pollfd){ .fd = SHIM_FD, .events = POLLIN };
@@ -265,8 +297,10 @@ int main(void) {
                 for (size_t i = 0; i < SHIM_PROCESSES_MAX; i++) {
                         count += process_poll(&processes[i], polls + count);
                         stalled |= process_stalled(&processes[i]);
+                        owed |= is_owed(&processes[i]);
                 }
-                if (poll(polls, count, stalled ? STALL_MILLISECONDS : -1) < 0 && errno != EINTR)
+                int patience = owed ? TELL_MILLISECONDS : stalled ? STALL_MILLISECONDS : -1;
+                if (poll(polls, count, patience) < 0 && errno != EINTR)
                         return 1;
 
                 if (polls[2].revents & POLLOUT)

@@ -183,18 +183,29 @@ static bool flush_pending(Stream *stream) {
         return flushed;
 }
 
-/* Reads once, at most `most` bytes. Returns how many; 0: nothing there now, at its end or stalled. */
+/* Reads what is there into the chunk, at most `most` bytes: a terminal gives 4 KiB at a time. */
+static size_t read_chunk(Stream *stream, size_t most) {
+        size_t length = 0;
+        while (length < most) {
+                ssize_t n = read(stream->from, chunk + length, most - length);
+                if (n > 0) {
+                        length += (size_t) n;
+                        continue;
+                }
+                if (n == 0 || (errno != EAGAIN && errno != EINTR))
+                        close_fd(&stream->from);
+                break;
+        }
+        return length;
+}
+
+/* Moves at most `most` bytes. Returns how many; 0: nothing there now, at its end or stalled. */
 static size_t transfer(Stream *stream, size_t most) {
         if (stream->from < 0 || !flush_pending(stream))
                 return 0;
-        ssize_t n = read(stream->from, chunk, most < CHUNK ? most : CHUNK);
-        if (n > 0) {
-                append(stream, chunk, (size_t) n);
-                return (size_t) n;
-        }
-        if (n == 0 || (errno != EAGAIN && errno != EINTR))
-                close_fd(&stream->from);
-        return 0;
+        size_t length = read_chunk(stream, most < CHUNK ? most : CHUNK);
+        append(stream, chunk, length);
+        return length;
 }
 
 /* After the process ended: all it wrote is in its pipes by now. */

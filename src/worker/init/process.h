@@ -10,6 +10,7 @@ typedef struct {
         int from; /* -1: at its end */
         int to;
         int64_t offset, limit;
+        int64_t told;  /* the offset that the worker knows of */
         char *pending; /* read and not yet written: the disk was full */
         size_t pending_length;
 } Stream;
@@ -42,6 +43,7 @@ typedef struct {
         LaunchFailure failure;
         Stream streams[SHIM_STREAMS];
         unsigned tell;
+        int64_t told_at; /* monotonic milliseconds, of the last word about output; 0: say it at once */
 } Process;
 
 /* Starts what fds (SHIM_FDS, absent: -1; taken) describe. false: *ret_failure says why. */

@@ -28,6 +28,13 @@ typedef struct {
         int64_t end, limit, punched;
 } Spool;
 
+typedef struct {
+        int fd;
+        unsigned streams; /* PROCESS_WATCH_* */
+} Watch;
+
+#define EVERYTHING (~0U)
+
 struct Process {
         int references; /* atomic */
         uint32_t number;
@@ -46,8 +53,8 @@ struct Process {
         int input;
         unsigned turn[SHIM_STREAMS];
         Spool spools[SHIM_STREAMS];
-        int64_t *sent; /* SHIM_STREAMS of them, in a mapped file: a worker's death keeps it */
-        GArray *watches;
+        int64_t *sent;   /* SHIM_STREAMS of them, in a mapped file: a worker's death keeps it */
+        GArray *watches; /* Watch */
 };
 
 static const char *const spool_names[] = { "stdout", "stderr" };
@@ -116,7 +123,7 @@ static Process *process_make(const ProcessSetup *setup, GError **error) {
         process->directory = g_strdup(setup->directory);
         process->shim = setup->shim ? shim_ref(setup->shim) : NULL;
         process->input = -1;
-        process->watches = g_array_new(false, false, sizeof(int));
+        process->watches = g_array_new(false, false, sizeof(Watch));
         mutex_init(&process->lock);
         condition_init(&process->changed);
         for (int i = 0; i < SHIM_STREAMS; i++)
@@ -232,11 +239,14 @@ bool process_tty(const Process *process) {
 
 /* ---- what is told ---- */
 
-/* With the lock held. */
-static void wake(Process *process) {
+/* With the lock held: tells whoever watches one of these streams, or everybody of EVERYTHING. */
+static void wake(Process *process, unsigned streams) {
         uint64_t one = 1;
-        for (guint i = 0; i < process->watches->len; i++)
-                (void) !write(g_array_index(process->watches, int, i), &one, sizeof(one));
+        for (guint i = 0; i < process->watches->len; i++) {
+                const Watch *watch = &g_array_index(process->watches, Watch, i);
+                if (streams == EVERYTHING || (watch->streams & streams))
+                        (void) !write(watch->fd, &one, sizeof(one));
+        }
         condition_broadcast(&process->changed);
 }
 
@@ -252,7 +262,7 @@ static void end_with(Process *process, int code, const char *lost) {
         fd_close(process->input);
         process->input = -1;
         let_go_of_shim(process);
-        wake(process);
+        wake(process, EVERYTHING);
         if (process->watches->len == 0)
                 close_files(process);
 }
@@ -264,13 +274,13 @@ void process_told(Process *process, const ShimMessage *message) {
         case SHIM_STARTED:
                 if (process->phase == STARTING)
                         process->phase = RUNNING;
-                wake(process);
+                wake(process, EVERYTHING);
                 break;
         case SHIM_FAILED:
                 if (process->phase == STARTING) {
                         process->phase = FAILED;
                         process->failure = *message;
-                        wake(process);
+                        wake(process, EVERYTHING);
                 }
                 break;
         case SHIM_APPENDED:
@@ -278,7 +288,7 @@ void process_told(Process *process, const ShimMessage *message) {
                         Spool *spool = &process->spools[message->value];
                         if (process->phase != ENDED)
                                 spool->end = MAX(spool->end, spool_size(spool));
-                        wake(process);
+                        wake(process, 1U << message->value);
                 }
                 break;
         case SHIM_EXITED:
@@ -476,11 +486,12 @@ void process_state(Process *process, ProcessState *ret) {
         }
 }
 
-int process_watch(Process *process, GError **error) {
+int process_watch(Process *process, unsigned streams, GError **error) {
         MUTEX_SCOPE(&process->lock);
         int fd = open_files(process, error) ? eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+        Watch watch = { fd, streams };
         if (fd >= 0)
-                g_array_append_val(process->watches, fd);
+                g_array_append_val(process->watches, watch);
         else if (error && !*error)
                 error_set_errno(error, errno, "watch process %s", process->id);
         return fd;
@@ -492,7 +503,7 @@ void process_unwatch(Process *process, int watch) {
         {
                 MUTEX_SCOPE(&process->lock);
                 for (guint i = 0; i < process->watches->len; i++)
-                        if (g_array_index(process->watches, int, i) == watch) {
+                        if (g_array_index(process->watches, Watch, i).fd == watch) {
                                 g_array_remove_index_fast(process->watches, i);
                                 break;
                         }
@@ -503,7 +514,7 @@ void process_unwatch(Process *process, int watch) {
 }
 
 bool process_wait(Process *process, Cancel *cancel, int *ret_code, GError **error) {
-        int watch = process_watch(process, error);
+        int watch = process_watch(process, PROCESS_WATCH_END, error);
         bool ended = false;
         uint64_t count;
         if (watch < 0)
@@ -577,7 +588,7 @@ void process_mark_sent(Process *process, unsigned stream, int64_t offset) {
 unsigned process_take_over(Process *process, unsigned stream) {
         MUTEX_SCOPE(&process->lock);
         process->turn[stream]++;
-        wake(process);
+        wake(process, EVERYTHING);
         return process->turn[stream];
 }
 

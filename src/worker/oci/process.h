@@ -66,10 +66,17 @@ typedef struct {
 } ProcessState;
 
 void process_state(Process *process, ProcessState *ret);
+/* What a watch tells of, beside the process's end and changes of who reads it. */
+enum {
+        PROCESS_WATCH_END = 0,
+        PROCESS_WATCH_STDOUT = 1 << SHIM_STDOUT,
+        PROCESS_WATCH_STDERR = 1 << SHIM_STDERR,
+};
+
 /* A descriptor that becomes readable when the state may have changed; read it (8 bytes) before
- * looking. Who holds one may use what follows. Give it back with process_unwatch(); -1 with an error
- * when we have no descriptors left. */
-int process_watch(Process *process, GError **error);
+ * looking. streams: bits of PROCESS_WATCH_*. Who holds one may use what follows. Give it back with
+ * process_unwatch(); -1 with an error when we have no descriptors left. */
+int process_watch(Process *process, unsigned streams, GError **error);
 void process_unwatch(Process *process, int watch); /* accepts -1 */
 /* Waits for its end. */
 bool process_wait(Process *process, Cancel *cancel, int *ret_code, GError **error);

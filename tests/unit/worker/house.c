@@ -103,7 +103,7 @@ char *house_read(Process *process, unsigned stream, size_t *ret_length) {
         g_autoptr(GString) text = g_string_new(NULL);
         char chunk[65536];
         ssize_t n;
-        int watch = process_watch(process, NULL);
+        int watch = process_watch(process, PROCESS_WATCH_STDOUT | PROCESS_WATCH_STDERR, NULL);
         while ((n = process_read(process, stream, (int64_t) text->len, chunk, sizeof(chunk),
                                  NULL)) > 0)
                 g_string_append_len(text, chunk, n);

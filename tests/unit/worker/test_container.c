@@ -214,7 +214,7 @@ static void much_output_is_exact(void) {
 
 /* Waits until a stream has this many bytes. */
 static void await_bytes(Process *process, unsigned stream, int64_t bytes) {
-        int watch = process_watch(process, NULL);
+        int watch = process_watch(process, PROCESS_WATCH_STDOUT | PROCESS_WATCH_STDERR, NULL);
         ProcessState state = { 0 };
         uint64_t count;
         while (state.end[stream] < bytes) {

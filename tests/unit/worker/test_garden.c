@@ -290,8 +290,8 @@ static void a_hang_up_reaches_the_whole_group_also_after_the_end_of_input(void) 
         garden_open(&garden);
         line_open(
                 &garden, "POST", "/containers/box/processes",
-                "{\"path\":\"sh\",\"args\":[\"-c\",\"(trap 'echo child; exit' HUP; cat; echo ready; "
-                "sleep 1000 & wait) & trap 'wait; exit 7' HUP; wait; wait\"]}",
+                "{\"path\":\"sh\",\"args\":[\"-c\",\"trap 'wait; exit 7' HUP; (trap 'echo child; exit' "
+                "HUP; cat; echo ready; sleep 1000 & wait) & wait; wait\"]}",
                 &control);
         line_message(&control, &first);
         line_output(&garden, &first, "stdout", &output);

@@ -2,6 +2,7 @@
 #include "worker/oci/process.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 /* What a shim says is not believed where it can be checked: it is in the container's hands. */
 
@@ -29,7 +30,7 @@ static void the_end_of_a_stream_is_that_of_its_file(void) {
         g_autoptr(Process) process = make(&directory);
         char chunk[16];
         ProcessState state;
-        int watch = process_watch(process, NULL);
+        int watch = process_watch(process, PROCESS_WATCH_STDOUT | PROCESS_WATCH_STDERR, NULL);
         tell(process, SHIM_STARTED, 5, 0);
         tell(process, SHIM_APPENDED, SHIM_STDOUT, INT64_MAX);
         tell(process, SHIM_APPENDED, 7, 5);
@@ -114,7 +115,7 @@ static void what_was_sent_is_remembered(void) {
         g_autoptr(GError) error = NULL;
         g_autoptr(Process) process = make(&directory);
         put(directory, "status", "");
-        int watch = process_watch(process, NULL);
+        int watch = process_watch(process, PROCESS_WATCH_STDOUT | PROCESS_WATCH_STDERR, NULL);
         g_autofree char *path = g_build_filename(directory, "stdout", NULL);
         FILE *file = fopen(path, "a");
         fputs("0123456789", file);
@@ -126,9 +127,36 @@ static void what_was_sent_is_remembered(void) {
 
         g_autoptr(Process) again = process_load(directory, 1, NULL, &error);
         g_assert_no_error(error);
-        watch = process_watch(again, NULL);
+        watch = process_watch(again, PROCESS_WATCH_STDOUT | PROCESS_WATCH_STDERR, NULL);
         g_assert_cmpint(process_sent(again, SHIM_STDOUT), ==, 7);
         process_unwatch(again, watch);
+        directory_remove(directory, NULL);
+}
+
+static bool is_woken(int watch) {
+        uint64_t count;
+        return read(watch, &count, sizeof(count)) == sizeof(count);
+}
+
+static void output_wakes_those_who_watch_its_stream_and_the_end_wakes_all(void) {
+        g_autofree char *directory = NULL;
+        g_autoptr(Process) process = make(&directory);
+        static const unsigned streams[] = { PROCESS_WATCH_END, PROCESS_WATCH_STDOUT,
+                                            PROCESS_WATCH_STDERR,
+                                            PROCESS_WATCH_STDOUT | PROCESS_WATCH_STDERR };
+        int watches[G_N_ELEMENTS(streams)];
+        for (size_t i = 0; i < G_N_ELEMENTS(streams); i++) {
+                watches[i] = process_watch(process, streams[i], NULL);
+                g_assert_true(is_woken(watches[i])); /* to look at what there is already */
+        }
+        tell(process, SHIM_APPENDED, SHIM_STDERR, 1);
+        for (size_t i = 0; i < G_N_ELEMENTS(streams); i++)
+                g_assert_true(is_woken(watches[i]) == ((streams[i] & PROCESS_WATCH_STDERR) != 0));
+        tell(process, SHIM_EXITED, 0, 0);
+        for (size_t i = 0; i < G_N_ELEMENTS(streams); i++) {
+                g_assert_true(is_woken(watches[i]));
+                process_unwatch(process, watches[i]);
+        }
         directory_remove(directory, NULL);
 }
 
@@ -138,6 +166,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/process/code", an_exit_code_has_eight_bits_and_stays);
         g_test_add_func("/process/status", a_status_file_counts_only_when_whole);
         g_test_add_func("/process/lost", a_lost_process_says_why_unless_its_status_was_written);
+        g_test_add_func("/process/watch",
+                        output_wakes_those_who_watch_its_stream_and_the_end_wakes_all);
         g_test_add_func("/process/sent", what_was_sent_is_remembered);
         return g_test_run();
 }
