@@ -54,6 +54,15 @@ typedef struct {
 } Planned;
 void planned_free(void *planned);
 
+PoolContainer *container_new(Pool *pool, Container *row); /* takes row */
+/* A Garden request about it; the result borrows path. */
+WorkerRequest container_request(const PoolContainer *container, const char *method,
+                                const char *path);
+/* Whether its worker has it. */
+bool container_is_listed(const PoolContainer *container, Cancel *cancel, bool *ret, GError **error);
+/* Makes what the row stands for: volumes, then the container. What is half made by then stays, as its rows say. */
+bool container_make(PoolContainer *container, const ContainerNeed *need, const PoolWatch *watch,
+                    Cancel *cancel, GError **error);
 /* Waits until the row says created. Once: then the error is gone. */
 bool container_await_mark(PoolContainer *container, GError **error);
 
