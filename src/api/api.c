@@ -456,6 +456,7 @@ Api *api_new(const ApiSpec *spec) {
 
         api->spec = *spec;
         mutex_init(&api->counts.mutex);
+        condition_init(&api->counts.watcher_ended);
         api->counts.counter = (uint64_t) time_seconds(clock_now());
         return api;
 }
@@ -463,6 +464,11 @@ Api *api_new(const ApiSpec *spec) {
 void api_free(Api *api) {
         if (!api)
                 return;
+        mutex_lock(&api->counts.mutex);
+        while (api->counts.watchers > 0)
+                condition_wait(&api->counts.watcher_ended, &api->counts.mutex);
+        mutex_unlock(&api->counts.mutex);
+        condition_destroy(&api->counts.watcher_ended);
         mutex_destroy(&api->counts.mutex);
         g_free(api);
 }

@@ -28,6 +28,7 @@ typedef struct {
 typedef struct Api Api; /* any thread */
 
 Api *api_new(const ApiSpec *spec);
+/* After the servers that it answers for have stopped: waits for what still follows a build, which uses the store. */
 void api_free(Api *api);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Api, api_free)
 

@@ -12,6 +12,8 @@ struct Api {
                 uint64_t requests[6]; /* by status class; 0: none */
                 uint64_t counter;     /* of plan ids */
                 size_t hijacks;       /* sessions now */
+                size_t watchers;      /* threads that follow a build's events now */
+                Condition watcher_ended;
         } counts;
 };
 

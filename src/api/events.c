@@ -9,15 +9,22 @@
 
 /* One watcher; its thread owns it. */
 typedef struct {
+        Api *api;
         BuildLogReader *reader;
         HttpStream *stream;
         int64_t next; /* id of the next frame */
 } Watcher;
 
 static void watcher_free(Watcher *watcher) {
+        Api *api = watcher->api;
+
         build_log_reader_free(watcher->reader);
         http_stream_free(watcher->stream);
         g_free(watcher);
+
+        MUTEX_SCOPE(&api->counts.mutex); /* api may be gone after this */
+        api->counts.watchers--;
+        condition_broadcast(&api->counts.watcher_ended);
 }
 
 static void append_frame(GString *text, int64_t id, const char *event, const void *data,
@@ -109,8 +116,12 @@ void build_events(ApiCall *call) {
         http_header_set(call->request, "X-Accel-Buffering", "no");
         http_header_set(call->request, "X-ATC-Stream-Version", "2.0");
         Watcher *watcher = g_new0(Watcher, 1);
+        watcher->api = call->api;
         watcher->reader = reader;
         watcher->next = from;
         watcher->stream = http_stream_begin(call->request, 200, "text/event-stream; charset=utf-8");
+        mutex_lock(&call->api->counts.mutex);
+        call->api->counts.watchers++;
+        mutex_unlock(&call->api->counts.mutex);
         thread_detached("watch", run_watcher, watcher);
 }

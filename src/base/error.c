@@ -23,6 +23,11 @@ static void weir_error_private_clear(WeirErrorPrivate *carried) {
 GQuark weir_error_quark(void);
 G_DEFINE_EXTENDED_ERROR(WeirError, weir_error)
 
+/* Before there are threads: the domain's first use registers it, without a lock. */
+__attribute__((constructor)) static void register_domain(void) {
+        weir_error_quark();
+}
+
 GQuark error_quark(void) {
         return weir_error_quark();
 }

@@ -202,9 +202,24 @@ static const char *level_for_us(const char *wanted) {
         return g_str_equal(wanted, "debug") ? "debug" : "info";
 }
 
+/* The web node's program where its user reaches it: a build below /root is out of reach. Returns new. */
+static char *open_web_program(Quickstart *quickstart, GError **error) {
+        g_autofree char *program = quickstart_find_program(quickstart->programs, "weir-web", error);
+        if (!program)
+                return NULL;
+        g_autofree char *folder = g_path_get_dirname(program);
+        g_autofree char *closed = way_closed_at(folder, quickstart->user);
+        if (!closed)
+                return g_steal_pointer(&program);
+        g_autofree char *place = way_place(folder);
+        if ((!quickstart->closed && !way_enter(error)) || !way_bind(folder, place, error))
+                return NULL;
+        return g_build_filename(place, "weir-web", NULL);
+}
+
 static bool tell_web(Quickstart *quickstart, GError **error) {
         const WebOptions *options = &quickstart->options.web;
-        g_autofree char *program = quickstart_find_program(quickstart->programs, "weir-web", error);
+        g_autofree char *program = open_web_program(quickstart, error);
         if (!program)
                 return false;
         quickstart->web = child_settings_new(program);

@@ -133,6 +133,7 @@ class Weir:
         self.gateway = str(next(self.pool.hosts()))
         self.flags = list(flags)
         self.environment = {**os.environ, **(environment or {})}
+        self.program = WEIR
         self.process = None
         # Not in stop(): a test may start it again and expect to find its containers.
         atexit.register(self.dismantle)
@@ -148,7 +149,7 @@ class Weir:
             "--worker-containerd-allow-host-access", *self.flags]
 
     def start(self):
-        self.process = Process([WEIR, *self.arguments()], env=self.environment)
+        self.process = Process([self.program, *self.arguments()], env=self.environment)
         self.process.wait_for(self.READY)
         return self
 

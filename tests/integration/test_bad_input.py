@@ -408,6 +408,32 @@ def test_a_full_disk_is_said_and_a_start_after_it_works(place):
         server.stop()
 
 
+def test_programs_in_a_folder_that_is_closed_to_others_run_all_the_same(place):
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+    for program in ("src/cmd/weir", "src/cmd/weir-web", "src/cmd/weir-worker", "src/worker/init/weir-init"):
+        (closed / program).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(harness.BUILD / program, closed / program)
+    server = harness.Weir(place)
+    server.program = closed / "src/cmd/weir"
+    try:
+        server.start()
+        fly = harness.Fly(server, place / "home").login()
+        fly.set_pipeline("p", """
+jobs:
+- name: j
+  plan:
+  - task: t
+    config:
+      platform: linux
+      image_resource: {type: mock, source: {mirror_self: true}}
+      run: {path: echo, args: [content]}
+""")
+        assert "content" in fly("trigger-job", "-j", "p/j", "-w")
+    finally:
+        server.stop()
+
+
 @pytest.mark.parametrize("itself", [False, True], ids=["above", "itself"])
 def test_a_work_directory_that_is_closed_to_others_is_served_all_the_same(place, itself):
     """/root is such a folder: web node and containers run as others, who may not pass it."""
