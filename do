@@ -142,8 +142,17 @@ build_clang() {
 
 # ---- test -----------------------------------------------------------------------------------------------------------
 
-# Counts of this run: one line "passed failed skipped what" per stage.
-tally=.cache/test/tally
+# Counts of this run: one line "passed failed skipped what" per stage; and what failed, a line each.
+tally=.cache/test/tally failures=.cache/test/failures
+
+start_counting() {
+    mkdir -p .cache/test
+    : >"$tally"
+    : >"$failures"
+}
+
+# count FORMAT REPORT WHAT: one stage's report.
+count() { tests/tools/tally "$@" 2>>"$failures" >>"$tally"; }
 
 # unit DIRECTORY NAME [SUITE...]: runs the unit tests of a build directory.
 unit() {
@@ -159,31 +168,42 @@ unit() {
     TSAN_OPTIONS="suppressions=$PWD/tests/tsan.suppressions" \
         meson test -C "$directory" --no-rebuild --quiet --print-errorlogs --timeout-multiplier 4 \
             "${options[@]}" "${tests[@]}" || true
-    tests/tools/tally meson "$directory/meson-logs/testlog.json" "unit $directory" >>"$tally"
+    count meson "$directory/meson-logs/testlog.json" "unit $directory"
 }
 
-# fuzz NAME: every target on all past crashers and then some seconds from its corpus.
+# fuzz_one TARGET: on all its past crashers, and then some seconds from its corpus.
+fuzz_one() {
+    local target=$1 name=${1##*/fuzz_} seeds=() past=()
+    local corpus=.cache/fuzz/$name crashers=tests/fuzz/crashers/$name log=.cache/fuzz/$name.log
+    mkdir -p "$corpus" .cache/fuzz/artifacts
+    [ ! -d "tests/fuzz/corpus/$name" ] || seeds=("tests/fuzz/corpus/$name")
+    [ ! -d "$crashers" ] || mapfile -t past < <(find "$crashers" -type f)
+    if { [ "${#past[@]}" = 0 ] || "$target" "${past[@]}" >"$log" 2>&1; } &&
+        "$target" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+            -artifact_prefix=".cache/fuzz/artifacts/$name-" "$corpus" "${seeds[@]}" >"$log" 2>&1; then
+        say "fuzzed $name for ${fuzz_seconds}s, after ${#past[@]} past crashers"
+        return 0
+    fi
+    tail -n 60 "$log"
+    printf 'FAILED fuzz target %s: what made it crash is in .cache/fuzz/artifacts\n' "$name" >>"$failures"
+    return 1
+}
+
+# fuzz NAME: every target, as many at once as there are processors.
 fuzz() {
-    local target name corpus crashers passed=0 failed=0
-    while IFS= read -r target; do
-        name=${target##*/fuzz_}
-        [[ "fuzz_$name" == *"$1"* ]] || continue
-        corpus=.cache/fuzz/$name crashers=tests/fuzz/crashers/$name
-        mkdir -p "$corpus" .cache/fuzz/artifacts
-        local seeds=() past=()
-        [ ! -d "tests/fuzz/corpus/$name" ] || seeds=("tests/fuzz/corpus/$name")
-        [ ! -d "$crashers" ] || mapfile -t past < <(find "$crashers" -type f)
-        say "fuzzing $name for ${fuzz_seconds}s, ${#past[@]} past crashers first"
-        if { [ "${#past[@]}" = 0 ] || "$target" "${past[@]}" >".cache/fuzz/$name.log" 2>&1; } &&
-            "$target" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-                -artifact_prefix=".cache/fuzz/artifacts/$name-" "$corpus" "${seeds[@]}" >".cache/fuzz/$name.log" 2>&1; then
-            passed=$((passed + 1))
-        else
-            failed=$((failed + 1))
-            tail -n 60 ".cache/fuzz/$name.log"
-            printf 'fuzz target %s failed; what made it crash is in .cache/fuzz/artifacts\n' "$name"
+    local targets target running=0 passed=0 failed=0
+    mapfile -t targets < <(find build-clang/tests/fuzz -type f -name "fuzz_*" -perm -u+x 2>/dev/null | grep -F -e "$1" | sort)
+    for target in "${targets[@]}"; do
+        if [ "$running" -ge "$(nproc)" ]; then
+            if wait -n; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+            running=$((running - 1))
         fi
-    done < <(find build-clang/tests/fuzz -type f -name 'fuzz_*' -perm -u+x 2>/dev/null | sort)
+        fuzz_one "$target" &
+        running=$((running + 1))
+    done
+    while [ $((running--)) -gt 0 ]; do
+        if wait -n; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    done
     [ $((passed + failed)) = 0 ] || printf '%d %d 0 fuzz\n' "$passed" "$failed" >>"$tally"
 }
 
@@ -195,10 +215,11 @@ integration() {
     say "integration tests ($WEIR_BUILD)"
     rm -f "$report"
     /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/integration --junitxml "$report" "${options[@]}" "$@" || true
-    tests/tools/tally junit "$report" integration >>"$tally"
+    count junit "$report" integration
 }
 
 summary() {
+    cat "$failures"
     awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 }' "$tally"
 }
 
@@ -211,8 +232,7 @@ sanitizer_options() {
 run_tests() {
     local name=${1:-}
     deps test
-    mkdir -p .cache/test
-    : >"$tally"
+    start_counting
     sanitizer_options
     export WEIR_RESOURCE_TYPES_DIR=$PWD/.cache/resource-types WEIR_BUILD=$PWD/build-asan
     say "building with ASan and UBSan, with TSan, and the fuzz targets"
@@ -232,8 +252,7 @@ soak() {
     local minutes=10
     if [ "${1:-}" = --minutes ]; then minutes=${2:?--minutes needs a number}; fi
     deps test
-    mkdir -p .cache/test
-    : >"$tally"
+    start_counting
     sanitizer_options
     build_asan
     export WEIR_RESOURCE_TYPES_DIR=$PWD/.cache/resource-types WEIR_BUILD=$PWD/build-asan

@@ -411,7 +411,7 @@ def test_a_full_disk_is_said_and_a_start_after_it_works(place):
 def test_programs_in_a_folder_that_is_closed_to_others_run_all_the_same(place):
     closed = place / "closed"
     closed.mkdir(mode=0o700)
-    for program in ("src/cmd/weir", "src/cmd/weir-web", "src/cmd/weir-worker", "src/worker/init/weir-init"):
+    for program in ("src/cmd/weir", "src/cmd/weir-quickstart", "src/cmd/weir-web", "src/cmd/weir-worker", "src/worker/init/weir-init"):
         (closed / program).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(harness.BUILD / program, closed / program)
     server = harness.Weir(place)
