@@ -2,6 +2,7 @@
 #include "pool/container.h"
 
 #include "base/fault.h"
+#include "pool/full.h"
 #include "wire/garden.h"
 
 #include <string.h>
@@ -81,6 +82,7 @@ static bool post_container(PoolContainer *container, const Fitting *fitting, con
         g_autoptr(Value) answer = NULL;
         g_autoptr(GError) local = NULL;
         Cancel *cancel = fitting->cancel;
+        const FullWait wait = { fitting->watch, fitting->need->metadata.build_id, cancel };
 
         request.repeatable = true;
         garden_container_spec_init(&spec);
@@ -98,12 +100,12 @@ static bool post_container(PoolContainer *container, const Fitting *fitting, con
         fill_mounts(&spec, fitting);
         g_autoptr(Value) body = garden_container_spec_value(&spec);
         request.body = body;
-        if (worker_request_json(&request, cancel, &answer, &local))
+        if (full_request_json(&request, &wait, &answer, &local))
                 return true;
         /* The answer to an earlier try was lost with the worker. Nothing has run in it yet. */
         bool again = strstr(local->message, "already exists") != NULL;
         if (again && destroy(container, cancel, error) &&
-            worker_request_json(&request, cancel, &answer, error))
+            full_request_json(&request, &wait, &answer, error))
                 return true;
         if (!again)
                 g_propagate_error(error, g_steal_pointer(&local));

@@ -90,6 +90,8 @@ typedef struct {
 /* What the pool tells the step on its way, on the step's thread; any may be NULL. */
 typedef struct {
         void (*waiting)(bool no_room, void *data); /* no_room: for a disk, not for others to end */
+        /* The chosen worker has no place for a container now: it is waited for. reason: in its words */
+        void (*full)(const char *worker, const char *reason, void *data);
         /* false: the step cannot go on, and nothing is made on the worker */
         bool (*selected)(const char *worker, void *data, GError **error);
         void (*streaming)(const char *volume, const char *from, const char *to, void *data);
@@ -103,6 +105,7 @@ typedef struct PoolContainer PoolContainer;
 
 /*
  * Finds the owner's container on its worker, or chooses a worker (waits while the strategies reject all) and makes it.
+ * Waits too while that worker is at its limit of containers or addresses.
  * The row is written before the worker is asked, so that a restart finds what it left (design §3).
  * Errors carry upstream's texts: "no workers", "no workers satisfying: …", "find or create container on worker W: …".
  */

@@ -238,6 +238,18 @@ static void say_waiting(bool no_room, void *data) {
                               event_waiting_for_worker(watch->call->plan->id, clock_now()), NULL);
 }
 
+/* What the chosen worker lacks, once. */
+static void say_full(const char *worker, const char *reason, void *data) {
+        StepWatch *watch = data;
+        const char *id = watch->call->plan->id;
+        g_autofree char *text = g_strdup_printf("worker %s is full (%s): waiting for a place\n",
+                                                worker, reason);
+
+        if (!watch->silent)
+                run_emit_once(watch->call->run, id, "waiting for a place",
+                              event_log(id, "stderr", text, strlen(text), clock_now()), NULL);
+}
+
 static bool say_selected(const char *worker, void *data, GError **error) {
         StepWatch *watch = data;
         g_autofree char *mark = g_strconcat("selected ", worker, NULL);
@@ -261,6 +273,7 @@ static void say_streaming(const char *volume, const char *from, const char *to, 
 
 PoolWatch step_watch(StepWatch *watch) {
         return (PoolWatch){ .waiting = say_waiting,
+                            .full = say_full,
                             .selected = say_selected,
                             .streaming = say_streaming,
                             .data = watch };

@@ -96,6 +96,16 @@ typedef struct {
 GPtrArray *container_list(Store *store, const ContainerQuery *query,
                           GError **error); /* Container */
 
+/*
+ * Whether a place may come free on a full worker before this build (0: a check) gives one up. Containers of a build stay
+ * until it ends, and one that waits for a place itself does not: it has a container in creating there. Of several that wait
+ * for each other, the youngest has no hope.
+ */
+bool container_may_go_on(Store *store, const char *worker, int64_t build_id, bool *ret,
+                         GError **error);
+/* On a full worker: what is kept only so that people can look into builds that are over goes, unless somebody did since. */
+bool container_drop_kept(Store *store, const char *worker, Time since, GError **error);
+
 /* ---- workers report and destroy (05 §6.10) ---- */
 /* handles: char *; NULL as JSON null. */
 bool container_report(Store *store, const char *worker, const GPtrArray *handles, Time now,

@@ -122,6 +122,35 @@ bool volume_report(Store *store, const char *worker, const GPtrArray *handles, T
         return run_report(store, &(Report){ &volumes, worker, handles, now, false, false }, error);
 }
 
+bool container_may_go_on(Store *store, const char *worker, int64_t build_id, bool *ret,
+                         GError **error) {
+        g_autoptr(GArray) ids = store_ids(
+                store,
+                SQL("SELECT c.id FROM containers c JOIN workers w ON w.id = c.worker_id WHERE "
+                    "w.name = $1 AND (c.state NOT IN ('creating', 'created') OR c.for_build_id = 0 "
+                    "OR c.for_build_id > $2 OR NOT EXISTS (SELECT 1 FROM containers o WHERE "
+                    "o.worker_id = c.worker_id AND o.for_build_id = c.for_build_id AND o.state = "
+                    "'creating')) LIMIT 1",
+                    DB_TEXT(worker), DB_INT(build_id)),
+                error);
+        if (ids)
+                *ret = ids->len > 0;
+        return ids != NULL;
+}
+
+bool container_drop_kept(Store *store, const char *worker, Time since, GError **error) {
+        static const char kept[] =
+                "SELECT c.id FROM containers c JOIN workers w ON w.id = c.worker_id JOIN builds b ON "
+                "b.id = c.build_id WHERE w.name = $1 AND c.state = 'created' AND b.completed AND "
+                "c.last_hijack < $2";
+        /* Most of the time there are none, and nothing is written. */
+        g_autoptr(GArray) ids = store_ids(store, SQL(kept, DB_TEXT(worker), DB_INT(since)), error);
+        for (guint i = 0; ids && i < ids->len; i++)
+                if (!container_set_destroying(store, g_array_index(ids, int64_t, i), error))
+                        return false;
+        return ids != NULL;
+}
+
 GPtrArray *container_list_destroying(Store *store, const char *worker, GError **error) {
         return store_list(store, row_text, g_free, SQL(containers.destroying, DB_TEXT(worker)),
                           error);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* Short builds leave more than a worker may have long before the interval is over: from so many
- * containers on, a new one is reason to sweep, but not more often than this. */
+ * containers on, a new one is reason to sweep, and so is one refused for want of a place; but not more often than this. */
 #define CROWD 32
 #define PAUSE_MIN DURATION_SECOND
 #define INTERVAL (30 * DURATION_SECOND)
@@ -193,7 +193,7 @@ Sweeper *sweeper_start(const SweeperSpec *spec) {
 void sweeper_poke(Sweeper *sweeper) {
         g_autoptr(GPtrArray) handles = list_containers(sweeper);
         uint64_t one = 1;
-        if (handles->len >= CROWD)
+        if (containers_take_refused(sweeper->containers) || handles->len >= CROWD)
                 (void) !write(sweeper->crowded, &one, sizeof(one));
 }
 

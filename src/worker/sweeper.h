@@ -18,6 +18,6 @@ typedef struct {
 } SweeperSpec;
 
 Sweeper *sweeper_start(const SweeperSpec *spec);
-/* A container came or went: when there are many, the next sweep is soon. */
+/* A container came, went or was refused: when there are many, the next sweep is soon. */
 void sweeper_poke(Sweeper *sweeper);
 void sweeper_stop(Sweeper *sweeper); /* accepts NULL */

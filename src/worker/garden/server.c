@@ -99,7 +99,11 @@ static void create_container(Call *call) {
         if (!garden_container_spec_parse(body, &spec, &error) ||
             !containers_create(call->server->containers, &spec, http_request_cancel(call->request),
                                &handle, &error)) {
-                log_error("garden", "create-failed", error, "handle", spec.handle);
+                if (error_is(error, ERROR_LIMIT)) /* no failure: it will be asked for again */
+                        log_info("garden", "create-refused", "handle", spec.handle, "reason",
+                                 error->message);
+                else
+                        log_error("garden", "create-failed", error, "handle", spec.handle);
                 answer_error(call, GARDEN_OTHER, error->message);
                 return;
         }

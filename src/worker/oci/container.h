@@ -45,9 +45,12 @@ void containers_free(Containers *containers);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Containers, containers_free)
 const CgroupHost *containers_cgroup(const Containers *containers);
 
-/* Errors carry upstream's texts, "new container: …" and "starting task: …". */
+/* Errors carry upstream's texts, "new container: …" and "starting task: …". ERROR_LIMIT when there are as many as may be, or
+ * the network has no address left: the web node asks again. */
 bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
                        char **ret_handle, GError **error);
+/* Whether one was refused for that since the last call. */
+bool containers_take_refused(Containers *containers);
 /* Handles of all whose properties hold every pair of filter (NULL: all), sorted. Returns new. */
 GPtrArray *containers_list(Containers *containers, const Value *filter);
 /* Kills what runs, waits, removes everything; of one that is being made once it is. ERROR_NOT_FOUND "unknown handle: H", ERROR_BUSY

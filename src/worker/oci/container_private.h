@@ -40,6 +40,7 @@ struct Containers {
         Mutex lock;
         Condition settled; /* one was made, or given up */
         GHashTable *table; /* of handle to Container; one that is being made is not listed */
+        bool refused;      /* one, for want of a place */
 };
 
 Container *container_new(Containers *owner, const char *handle);

@@ -206,6 +206,24 @@ static Container *reserve(Containers *containers, const char *handle, GError **e
         return container_ref(container);
 }
 
+bool containers_take_refused(Containers *containers) {
+        MUTEX_SCOPE(&containers->lock);
+        bool refused = containers->refused;
+        containers->refused = false;
+        return refused;
+}
+
+/* For want of a place: what ended should go soon. */
+static void note_refused(Containers *containers, const GError *error) {
+        if (!error_is(error, ERROR_LIMIT))
+                return;
+        {
+                MUTEX_SCOPE(&containers->lock);
+                containers->refused = true;
+        }
+        tell_changed(containers);
+}
+
 static void forget(Containers *containers, Container *container) {
         MUTEX_SCOPE(&containers->lock);
         g_hash_table_remove(containers->table, container->handle);
@@ -323,8 +341,8 @@ static bool take_spec(Containers *containers, Container *container, const Garden
         return false;
 }
 
-bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
-                       char **ret_handle, GError **error) {
+static bool create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
+                   char **ret_handle, GError **error) {
         if (!spec->handle || !*spec->handle || !helper_id_valid(spec->handle)) {
                 g_set_error(error, ERROR, ERROR_INVALID,
                             "new container: garden spec to oci spec: %s",
@@ -351,6 +369,16 @@ bool containers_create(Containers *containers, const GardenContainerSpec *spec, 
         *ret_handle = g_strdup(container->handle);
         tell_changed(containers);
         return true;
+}
+
+bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
+                       char **ret_handle, GError **error) {
+        g_autoptr(GError) local = NULL;
+        if (create(containers, spec, cancel, ret_handle, &local))
+                return true;
+        note_refused(containers, local);
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
 }
 
 static bool matches(Container *container, const Value *filter) {

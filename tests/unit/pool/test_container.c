@@ -14,12 +14,28 @@ typedef struct {
         Value *container;       /* the last body of POST /containers */
         const char *extensions; /* NULL: upstream */
         Store *sweeps;          /* not NULL: the janitor comes by at every request */
+        const char *full;       /* so many containers are refused with this: */
+        unsigned refusals;
+        Cancel *abort; /* not NULL: fires at the first refusal */
 } Stranger;
+
+static void answer_full(Stranger *stranger, HttpRequest *request) {
+        const GardenError refusal = { .message = (char *) stranger->full };
+        g_autoptr(Value) answer = garden_error_value(&refusal);
+        stranger->refusals--;
+        if (stranger->abort)
+                cancel_fire(stranger->abort, CANCEL_ABORT);
+        http_answer_json(request, garden_error_status(refusal.kind), answer);
+}
 
 static void answer_container(Stranger *stranger, HttpRequest *request, Value *body) {
         const char *root = value_get_string(body, "rootfs", "");
         value_free(stranger->container);
         stranger->container = value_ref(body);
+        if (stranger->refusals > 0) {
+                answer_full(stranger, request);
+                return;
+        }
         if (!stranger->extensions && g_str_has_prefix(root, "raw://" GARDEN_VOLUME_PREFIX)) {
                 http_answer_text(request, 500,
                                  "{\"Message\":\"directory must be an absolute path\"}");
@@ -93,8 +109,8 @@ static void stranger_close(Stranger *stranger) {
 }
 
 /* A step of a check without a row: it needs no build. Each plan_id is another container. */
-static PoolContainer *make(Pool *pool, const char *plan_id) {
-        const ContainerNeed need = {
+static ContainerNeed need_of(const char *plan_id) {
+        return (ContainerNeed){
                 .owner = { .kind = CONTAINER_OWNER_MEMORY_CHECK,
                            .check_key = "k",
                            .plan_id = plan_id },
@@ -103,6 +119,10 @@ static PoolContainer *make(Pool *pool, const char *plan_id) {
                 .base_type = "git",
                 .working_directory = "/tmp/build/get",
         };
+}
+
+static PoolContainer *make(Pool *pool, const char *plan_id) {
+        const ContainerNeed need = need_of(plan_id);
         return OK(pool_container(pool, &need, NULL, NULL, &error));
 }
 
@@ -172,6 +192,80 @@ static void an_upstream_worker_may_take_a_weir_workers_place(House *house) {
         g_assert_cmpstr(stranger.calls->str, ==,
                         "POST /containers\n" /* refused: then as ever */
                         "POST /volumes\nPOST /volumes\nPOST /volumes\nPOST /containers\n");
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
+/* ---- a worker that is full (corrections no. 37) ---- */
+
+static const struct {
+        const char *text, *reason; /* NULL: another error */
+} refusals[] = {
+        { "new container: checking container capacity: max containers reached",
+          "max containers reached" },
+        { "new container: no address left for a container", "no address left for a container" },
+        { "starting task: cni net setup: plugin type=\"bridge\" failed (add): failed to allocate for "
+          "range 0: no IP addresses available in range set: 10.80.0.1-10.80.255.254",
+          "no IP addresses available in range set" },
+        { "new container: garden spec to oci spec: rootfs must not be empty", NULL },
+};
+
+static void note_full(const char *worker, const char *reason, void *data) {
+        g_string_append_printf(data, "%s: %s\n", worker, reason);
+}
+
+static void a_full_worker_is_asked_until_it_has_a_place(House *house) {
+        for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
+                Stranger stranger = { .full = refusals[i].text, .refusals = 3 };
+                g_autoptr(GString) said = g_string_new(NULL);
+                const PoolWatch watch = { .full = note_full, .data = said };
+                g_autofree char *plan_id = g_strdup_printf("full %zu", i);
+                const ContainerNeed need = need_of(plan_id);
+                stranger_open(&stranger, house, GARDEN_EXTENSIONS);
+                Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+
+                if (refusals[i].reason) {
+                        g_autofree char *once = g_strdup_printf("w: %s\n", refusals[i].reason);
+                        pool_container_free(OK(pool_container(pool, &need, &watch, NULL, &error)));
+                        g_assert_cmpuint(stranger.refusals, ==, 0);
+                        g_assert_cmpstr(said->str, ==, once);
+                } else {
+                        FAILS(pool_container(pool, &need, &watch, NULL, &error), ERROR_PROTOCOL);
+                        g_assert_cmpstr(said->str, ==, "");
+                }
+                pool_free(pool);
+                stranger_close(&stranger);
+        }
+}
+
+/* Its steps' containers stay until it ends: the wait would be for itself. */
+static void a_build_that_fills_a_worker_alone_fails(House *house) {
+        Stranger stranger = { .full = refusals[0].text, .refusals = 1000 };
+        ContainerNeed need = need_of("own");
+        stranger_open(&stranger, house, GARDEN_EXTENSIONS);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        need.metadata.build_id = 7;
+
+        FAILS_SAYING(pool_container(pool, &need, NULL, NULL, &error),
+                     "find or create container on worker w: new container: checking container "
+                     "capacity: max containers reached");
+        stranger.refusals = 0;
+        pool_container_free(make(pool, "another's"));
+        stranger.refusals = 10;
+        need.owner.plan_id = "again";
+        pool_container_free(OK(pool_container(pool, &need, NULL, NULL, &error)));
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
+static void an_abort_ends_the_wait_for_a_place(House *house) {
+        g_autoptr(Cancel) cancel = cancel_new(NULL);
+        Stranger stranger = { .full = refusals[0].text, .refusals = 1000, .abort = cancel };
+        const ContainerNeed need = need_of("aborted");
+        stranger_open(&stranger, house, NULL);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+
+        FAILS(pool_container(pool, &need, NULL, cancel, &error), ERROR_CANCELLED);
         pool_free(pool);
         stranger_close(&stranger);
 }
@@ -256,6 +350,9 @@ static void add(void) {
         house_add("/pool/upload/broken", an_upload_that_broke_off_is_swept);
         house_add("/pool/container/weir", a_weir_worker_makes_the_volumes_with_the_container);
         house_add("/pool/container/upstream", an_upstream_worker_is_asked_for_each_volume);
+        house_add("/pool/container/full", a_full_worker_is_asked_until_it_has_a_place);
+        house_add("/pool/container/full/alone", a_build_that_fills_a_worker_alone_fails);
+        house_add("/pool/container/full/aborted", an_abort_ends_the_wait_for_a_place);
         house_add("/pool/container/replaced", an_upstream_worker_may_take_a_weir_workers_place);
 }
 
