@@ -23,9 +23,13 @@ typedef struct {
         char *seccomp_profile, *privileged_mode;
         int64_t max_containers;
         GPtrArray *allowed_devices, *dns_servers, *additional_hosts, *restricted_networks;
-        char *network_pool;
+        char *network_pool, *v6_pool, *external_ip;
         int64_t mtu;
-        bool allow_host_access;
+        bool allow_host_access, dns_proxy, dns_proxy_ours, v6, v6_plain;
+        Duration request_timeout;
+        char *hooks_dir;
+        /* taken, and without effect */
+        char *containerd_config, *containerd_bin, *containerd_cni, *containerd_log_level;
 
         char *driver, *p2p_pattern, *p2p_family;
 } WorkerOptions;

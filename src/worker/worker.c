@@ -6,6 +6,7 @@
 #include "worker/beacon.h"
 #include "worker/garden/server.h"
 #include "worker/health.h"
+#include "worker/oci/hooks.h"
 #include "worker/types.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ typedef struct {
         const WorkerOptions *options;
         char *work_directory;
         int lock;
-        Value *seccomp, *types;
+        Value *seccomp, *types, *hooks;
         Helper *helper;
         Volumes *volumes;
         Network *network;
@@ -143,6 +144,11 @@ static bool open_network(Worker *worker, GError **error) {
                              .dns_servers = servers,
                              .additional_hosts = hosts,
                              .mtu = (unsigned) options->mtu,
+                             .external_ip = options->external_ip,
+                             .dns_proxy = options->dns_proxy || options->dns_proxy_ours,
+                             .v6 = options->v6,
+                             .pool6 = options->v6_pool,
+                             .plain6 = options->v6_plain,
                              .allow_host_access = options->allow_host_access };
         worker->network = network_open(&spec, error);
         return worker->network != NULL;
@@ -184,6 +190,8 @@ static bool open_containers(Worker *worker, GError **error) {
                                 .max = options->max_containers,
                                 .seccomp = worker->seccomp,
                                 .devices = options->allowed_devices,
+                                .hooks = worker->hooks,
+                                .create_timeout = options->request_timeout,
                                 .changed = containers_changed,
                                 .data = worker };
         if (!init || !privileged_mode_parse(options->privileged_mode, &spec.mode, error))
@@ -196,12 +204,31 @@ static bool open_containers(Worker *worker, GError **error) {
         return worker->containers != NULL;
 }
 
+/* Upstream's settings of another runtime: one that denies a network must not be passed over in silence. */
+static bool check_environment(GError **error) {
+        static const char prefix[] = "CONCOURSE_GARDEN_";
+        g_auto(GStrv) names = g_listenv();
+        for (char **name = names; *name; name++)
+                /* Upstream's sweeper waits so long for its own Garden server; ours needs none. */
+                if (g_str_has_prefix(*name, prefix) &&
+                    !g_str_equal(*name, "CONCOURSE_GARDEN_REQUEST_TIMEOUT")) {
+                        g_set_error(error, ERROR, ERROR_INVALID,
+                                    "cannot use CONCOURSE_GARDEN_ environment variables with "
+                                    "Containerd: %s",
+                                    *name);
+                        return false;
+                }
+        return true;
+}
+
 /* What can be known to be wrong before anything is touched. */
 static bool read_settings(Worker *worker, GError **error) {
         const WorkerOptions *options = worker->options;
         g_autofree char *runtime = runtime_which(options->oci_runtime, error);
         g_autofree char *init = runtime ? find_init(options, error) : NULL;
-        if (!init || !read_seccomp(worker, error) || !check_devices(options, error))
+        if (!init || !read_seccomp(worker, error) || !check_devices(options, error) ||
+            !check_environment(error) ||
+            (options->hooks_dir && !(worker->hooks = hooks_read(options->hooks_dir, error))))
                 return false;
         return !options->resource_types ||
                (worker->types = resource_types_read(options->resource_types, error));
@@ -228,6 +255,22 @@ static bool open_parts(Worker *worker, GError **error) {
         return open_network(worker, error) && open_containers(worker, error);
 }
 
+/* Upstream's settings of programs that are not here. */
+static void say_unused(const WorkerOptions *options) {
+        const struct {
+                const char *name, *value;
+        } unused[] = {
+                { "containerd-config", options->containerd_config },
+                { "containerd-bin", options->containerd_bin },
+                { "containerd-cni-plugins-dir", options->containerd_cni },
+                { "containerd-log-level", options->containerd_log_level },
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(unused); i++)
+                if (unused[i].value)
+                        log_info("worker", "setting-without-effect", "flag", unused[i].name,
+                                 "value", unused[i].value);
+}
+
 /* What was found and chosen, once. */
 static void say_found(Worker *worker) {
         const HelperFeatures *features = helper_features(worker->helper);
@@ -241,8 +284,9 @@ static void say_found(Worker *worker) {
                  features->overlay ? "yes" : "no", "id-mapped-mounts",
                  features->mapped ? "yes" : "no", "why-not",
                  *features->reason ? features->reason : NULL, "network",
-                 network_pool(worker->network), "disk-free", LOG_INT(free_bytes), "disk-total",
-                 LOG_INT(total));
+                 network_pool(worker->network), "ipv6-network", network_pool6(worker->network),
+                 "mtu", LOG_INT(network_mtu(worker->network)), "disk-free", LOG_INT(free_bytes),
+                 "disk-total", LOG_INT(total));
 }
 
 static bool start_servers(Worker *worker, GError **error) {
@@ -392,6 +436,7 @@ static void stop(Worker *worker) {
         helper_stop(worker->helper);
         value_free(worker->seccomp);
         value_free(worker->types);
+        value_free(worker->hooks);
         fd_close(worker->changed);
         fd_close(worker->lock);
         g_free(worker->work_directory);
@@ -420,6 +465,7 @@ bool worker_run(const WorkerOptions *options, Cancel *cancel, GError **error) {
         if (started && options->dismantle)
                 started = dismantle(&worker, error);
         else if (started) {
+                say_unused(options);
                 say_found(&worker);
                 started = start_all(&worker, error);
                 if (started)

@@ -321,12 +321,15 @@ bool helper_network(Helper *helper, const HelperNetwork *network, int *ret_fd, G
 
         request->op = HELPER_OP_NETWORK;
         request->prefix = network->prefix;
+        request->prefix6 = network->prefix6;
         request->mtu = network->mtu;
         request->user_namespace = network->user_namespace;
         return SET_TEXT(request->host_name, network->host_name, error) &&
                SET_TEXT(request->bridge, network->bridge, error) &&
                SET_TEXT(request->address, network->address, error) &&
                SET_TEXT(request->gateway, network->gateway, error) &&
+               SET_TEXT(request->address6, network->address6, error) &&
+               SET_TEXT(request->gateway6, network->gateway6, error) &&
                ask(helper, &question, ret_fd, 1, error);
 }
 

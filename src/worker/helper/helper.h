@@ -78,8 +78,11 @@ typedef struct {
         const char *address;   /* of eth0 inside, "10.80.0.5"; NULL: loopback only */
         unsigned prefix;       /* 16 */
         const char *gateway;   /* of the default route */
-        unsigned mtu;          /* 0: the kernel's */
-        bool user_namespace;   /* belongs to the containers' user namespace */
+        const char *address6;  /* a second one of eth0, "fd9c:31a6:c759::5"; NULL: none */
+        unsigned prefix6;      /* 64 */
+        const char *gateway6;
+        unsigned mtu;        /* 0: the kernel's */
+        bool user_namespace; /* belongs to the containers' user namespace */
 } HelperNetwork;
 
 /* Makes a network namespace with lo up and, with an address, eth0. *ret_fd keeps it alive. */

@@ -3,7 +3,6 @@
 #include "base/files.h"
 #include "worker/network/link.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -122,13 +121,14 @@ static bool configure_inside(const HelperRequest *request, GError **error) {
         if (!*request->address)
                 return true;
 
-        uint32_t address, gateway;
-        inet_pton(AF_INET, request->address, &address);
-        inet_pton(AF_INET, request->gateway, &gateway);
-        return link_address_add(link, "eth0", address, request->prefix, error) &&
+        bool v6 = *request->address6;
+        return link_address_add(link, "eth0", request->address, request->prefix, error) &&
+               (!v6 ||
+                link_address_add(link, "eth0", request->address6, request->prefix6, error)) &&
                link_up(link, "eth0", error) &&
                /* A hermetic container's link has no carrier, and a route wants none either. */
-               link_route_default(link, "eth0", gateway, error);
+               link_route_default(link, "eth0", request->gateway, error) &&
+               (!v6 || link_route_default(link, "eth0", request->gateway6, error));
 }
 
 G_NORETURN static void network_namespace_child(const Twin *twin, const HelperRequest *request,

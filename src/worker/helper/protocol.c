@@ -22,9 +22,9 @@ bool helper_id_valid(const char *id) {
 
 #define TERMINATED(array) (memchr((array), 0, sizeof(array)) != NULL)
 
-static bool address_valid(const char *text) {
-        struct in_addr address;
-        return inet_pton(AF_INET, text, &address) == 1;
+static bool address_valid(int family, const char *text) {
+        unsigned char address[sizeof(struct in6_addr)];
+        return inet_pton(family, text, address) == 1;
 }
 
 static bool layers_valid(const HelperRequest *request, uint32_t least) {
@@ -38,12 +38,18 @@ static bool layers_valid(const HelperRequest *request, uint32_t least) {
 
 static bool network_valid(const HelperRequest *request) {
         if (!TERMINATED(request->host_name) || !TERMINATED(request->bridge) ||
-            !TERMINATED(request->address) || !TERMINATED(request->gateway))
+            !TERMINATED(request->address) || !TERMINATED(request->gateway) ||
+            !TERMINATED(request->address6) || !TERMINATED(request->gateway6))
                 return false;
         if (!*request->address)
                 return true;
-        return address_valid(request->address) && address_valid(request->gateway) &&
-               request->prefix >= 1 && request->prefix <= 30 && request->mtu <= 65535 &&
+        if (*request->address6 &&
+            (!address_valid(AF_INET6, request->address6) ||
+             !address_valid(AF_INET6, request->gateway6) || request->prefix6 > 126))
+                return false;
+        return address_valid(AF_INET, request->address) &&
+               address_valid(AF_INET, request->gateway) && request->prefix >= 1 &&
+               request->prefix <= 30 && request->mtu <= 65535 &&
                helper_id_valid(request->host_name) &&
                (!*request->bridge || helper_id_valid(request->bridge));
 }

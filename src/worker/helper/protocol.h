@@ -38,7 +38,10 @@ typedef struct {
         char bridge[IFNAMSIZ];
         char address[HELPER_ADDRESS_LENGTH];
         char gateway[HELPER_ADDRESS_LENGTH];
+        char address6[HELPER_ADDRESS_LENGTH];
+        char gateway6[HELPER_ADDRESS_LENGTH];
         uint32_t prefix;
+        uint32_t prefix6;
         uint32_t mtu;
         Flag user_namespace;
 

@@ -204,8 +204,31 @@ static uint32_t prefix_mask(unsigned prefix) {
         return prefix == 0 ? 0 : htonl(UINT32_MAX << (32 - prefix));
 }
 
-bool link_address_add(LinkSocket *link, const char *name, uint32_t address, unsigned prefix,
+typedef struct {
+        unsigned char family;
+        unsigned char bytes[sizeof(struct in6_addr)];
+        size_t length;
+} Address;
+
+static Address address_parse(const char *text) {
+        Address address = { .family = strchr(text, ':') ? AF_INET6 : AF_INET };
+        address.length = address.family == AF_INET6 ? sizeof(struct in6_addr)
+                                                    : sizeof(struct in_addr);
+        g_assert(inet_pton(address.family, text, address.bytes) == 1);
+        return address;
+}
+
+static void put_broadcast(struct nlmsghdr *message, const Address *address, unsigned prefix) {
+        uint32_t number;
+        if (address->family != AF_INET)
+                return;
+        memcpy(&number, address->bytes, sizeof number);
+        mnl_attr_put_u32(message, IFA_BROADCAST, number | ~prefix_mask(prefix));
+}
+
+bool link_address_add(LinkSocket *link, const char *name, const char *text, unsigned prefix,
                       GError **error) {
+        Address address = address_parse(text);
         char buffer[MESSAGE_SIZE] = { 0 };
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         unsigned index;
@@ -215,12 +238,13 @@ bool link_address_add(LinkSocket *link, const char *name, uint32_t address, unsi
         message->nlmsg_type = RTM_NEWADDR;
         message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
         struct ifaddrmsg *info = mnl_nlmsg_put_extra_header(message, sizeof *info);
-        *info = (struct ifaddrmsg){ .ifa_family = AF_INET,
+        *info = (struct ifaddrmsg){ .ifa_family = address.family,
                                     .ifa_prefixlen = (uint8_t) prefix,
+                                    .ifa_flags = address.family == AF_INET6 ? IFA_F_NODAD : 0,
                                     .ifa_index = index };
-        mnl_attr_put_u32(message, IFA_LOCAL, address);
-        mnl_attr_put_u32(message, IFA_ADDRESS, address);
-        mnl_attr_put_u32(message, IFA_BROADCAST, address | ~prefix_mask(prefix));
+        mnl_attr_put(message, IFA_LOCAL, address.length, address.bytes);
+        mnl_attr_put(message, IFA_ADDRESS, address.length, address.bytes);
+        put_broadcast(message, &address, prefix);
         if (talk(link, message, NULL, NULL) < 0 && errno != EEXIST) {
                 error_set_errno(error, errno, "failed to give %s its address", name);
                 return false;
@@ -228,7 +252,8 @@ bool link_address_add(LinkSocket *link, const char *name, uint32_t address, unsi
         return true;
 }
 
-bool link_route_default(LinkSocket *link, const char *name, uint32_t gateway, GError **error) {
+bool link_route_default(LinkSocket *link, const char *name, const char *gateway, GError **error) {
+        Address address = address_parse(gateway);
         char buffer[MESSAGE_SIZE] = { 0 };
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         unsigned index;
@@ -238,12 +263,14 @@ bool link_route_default(LinkSocket *link, const char *name, uint32_t gateway, GE
         message->nlmsg_type = RTM_NEWROUTE;
         message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE;
         struct rtmsg *info = mnl_nlmsg_put_extra_header(message, sizeof *info);
-        *info = (struct rtmsg){ .rtm_family = AF_INET,
+        *info = (struct rtmsg){ .rtm_family = address.family,
                                 .rtm_table = RT_TABLE_MAIN,
                                 .rtm_protocol = RTPROT_STATIC,
                                 .rtm_scope = RT_SCOPE_UNIVERSE,
-                                .rtm_type = RTN_UNICAST };
-        mnl_attr_put_u32(message, RTA_GATEWAY, gateway);
+                                .rtm_type = RTN_UNICAST,
+                                /* IPv6 has no route to its own link before that has a carrier. */
+                                .rtm_flags = address.family == AF_INET6 ? RTNH_F_ONLINK : 0 };
+        mnl_attr_put(message, RTA_GATEWAY, address.length, address.bytes);
         mnl_attr_put_u32(message, RTA_OIF, index);
         if (talk(link, message, NULL, NULL) < 0) {
                 error_set_errno(error, errno, "failed to set the default route of %s", name);
@@ -261,6 +288,7 @@ typedef struct {
         unsigned index;
         unsigned mtu;
         char *alias;
+        Address address; /* sought */
         bool taken;
         GPtrArray *names;
 } Look;
@@ -314,19 +342,19 @@ unsigned link_mtu(LinkSocket *link, unsigned index) {
 }
 
 /* Asks for everything of one kind: links, addresses or routes. */
-static void dump(LinkSocket *link, uint16_t type, mnl_cb_t each, Look *look) {
+static void dump(LinkSocket *link, uint16_t type, unsigned char family, mnl_cb_t each, Look *look) {
         char buffer[MESSAGE_SIZE] = { 0 };
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         message->nlmsg_type = type;
         message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
         struct rtmsg *info = mnl_nlmsg_put_extra_header(message, sizeof *info);
-        info->rtm_family = type == RTM_GETLINK ? AF_UNSPEC : AF_INET;
+        info->rtm_family = family;
         (void) talk(link, message, each, look);
 }
 
 GPtrArray *link_names(LinkSocket *link, const char *prefix) {
         Look look = { .name = prefix, .names = g_ptr_array_new_with_free_func(g_free) };
-        dump(link, RTM_GETLINK, read_link, &look);
+        dump(link, RTM_GETLINK, AF_UNSPEC, read_link, &look);
         return look.names;
 }
 
@@ -344,7 +372,29 @@ static int read_default(const struct nlmsghdr *message, void *data) {
 
 unsigned link_default(LinkSocket *link) {
         Look look = { 0 };
-        dump(link, RTM_GETROUTE, read_default, &look);
+        dump(link, RTM_GETROUTE, AF_INET, read_default, &look);
+        return look.index;
+}
+
+static int read_owner(const struct nlmsghdr *message, void *data) {
+        Look *look = data;
+        const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
+        struct nlattr *attribute;
+        /* With a peer, IPv4's IFA_ADDRESS is the other end's. */
+        uint16_t own = look->address.family == AF_INET ? IFA_LOCAL : IFA_ADDRESS;
+        mnl_attr_for_each(attribute, message, sizeof *info) {
+                if (mnl_attr_get_type(attribute) == own &&
+                    mnl_attr_get_payload_len(attribute) == look->address.length &&
+                    memcmp(mnl_attr_get_payload(attribute), look->address.bytes,
+                           look->address.length) == 0)
+                        look->index = info->ifa_index;
+        }
+        return MNL_CB_OK;
+}
+
+unsigned link_owner(LinkSocket *link, const char *address) {
+        Look look = { .address = address_parse(address) };
+        dump(link, RTM_GETADDR, look.address.family, read_owner, &look);
         return look.index;
 }
 
@@ -382,7 +432,7 @@ static int read_route(const struct nlmsghdr *message, void *data) {
 
 bool link_network_taken(LinkSocket *link, const char *name, uint32_t network, unsigned prefix) {
         Look look = { .network = network, .prefix = prefix, .index = if_nametoindex(name) };
-        dump(link, RTM_GETADDR, read_address, &look);
-        dump(link, RTM_GETROUTE, read_route, &look);
+        dump(link, RTM_GETADDR, AF_INET, read_address, &look);
+        dump(link, RTM_GETROUTE, AF_INET, read_route, &look);
         return look.taken;
 }

@@ -1,5 +1,5 @@
 /* Interfaces, addresses and routes through rtnetlink, of the network namespace the socket was
- * opened in. IPv4 addresses are in network byte order. */
+ * opened in. Addresses of either family as text are checked by who calls; IPv4 numbers are in network byte order. */
 #pragma once
 
 #include "base/error.h"
@@ -25,9 +25,10 @@ bool link_bridge_make(LinkSocket *link, const char *name, const char *alias, uns
                       GError **error);
 bool link_delete(LinkSocket *link, const char *name, GError **error); /* ERROR_NOT_FOUND */
 bool link_up(LinkSocket *link, const char *name, GError **error);
-bool link_address_add(LinkSocket *link, const char *name, uint32_t address, unsigned prefix,
+/* address, gateway: IPv4 or IPv6. An IPv6 address is good at once: nobody is asked whether it is taken. */
+bool link_address_add(LinkSocket *link, const char *name, const char *address, unsigned prefix,
                       GError **error); /* there already: fine */
-bool link_route_default(LinkSocket *link, const char *name, uint32_t gateway, GError **error);
+bool link_route_default(LinkSocket *link, const char *name, const char *gateway, GError **error);
 
 /* An interface's alias ("" when it has none). Returns new; NULL with ERROR_NOT_FOUND. */
 char *link_alias(LinkSocket *link, const char *name, GError **error);
@@ -35,6 +36,8 @@ char *link_alias(LinkSocket *link, const char *name, GError **error);
 unsigned link_mtu(LinkSocket *link, unsigned index);
 /* The index of the interface of the default route; 0 when there is none. */
 unsigned link_default(LinkSocket *link);
+/* The index of the interface that has this address; 0: none. */
+unsigned link_owner(LinkSocket *link, const char *address);
 /* Whether an interface other than `name` has an address, or a route other than the default one
  * leads, into the network. */
 bool link_network_taken(LinkSocket *link, const char *name, uint32_t network, unsigned prefix);

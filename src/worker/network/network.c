@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "worker/network/addresses.h"
+#include "worker/network/dns_proxy.h"
 #include "worker/network/files.h"
 #include "worker/network/link.h"
 #include "worker/network/rules.h"
@@ -25,6 +26,7 @@
 #define POOL_STEP 0x00010000U
 #define POOL_TRIES 40
 #define POOL_PREFIX 16
+#define POOL6 "fd9c:31a6:c759::/64"
 #define MTU_DEFAULT 1500
 #define RESOLV_CONF_MAX (64 * 1024)
 
@@ -35,7 +37,11 @@ struct Network {
         uint32_t base; /* host byte order */
         unsigned prefix, mtu;
         char *pool, *gateway;
+        struct in6_addr base6;
+        unsigned prefix6;
+        char *pool6, *gateway6; /* NULL: no IPv6 */
         Addresses *addresses;
+        DnsProxy *dns;                       /* NULL: none */
         GStrv dns_servers, additional_hosts; /* never NULL */
 };
 
@@ -46,6 +52,12 @@ static GStrv copy_list(const char *const *list) {
 }
 
 static bool check_settings(const NetworkSpec *spec, GError **error) {
+        if (spec->external_ip &&
+            (strchr(spec->external_ip, '/') || !rules_network_valid(spec->external_ip))) {
+                g_set_error(error, ERROR, ERROR_INVALID, "invalid external IP: %s",
+                            spec->external_ip);
+                return false;
+        }
         for (size_t i = 0; spec->restricted && spec->restricted[i]; i++)
                 if (!rules_network_valid(spec->restricted[i])) {
                         g_set_error(error, ERROR, ERROR_INVALID, "invalid restricted network: %s",
@@ -117,6 +129,41 @@ static bool choose_pool(Network *network, const NetworkSpec *spec, LinkSocket *l
         return false;
 }
 
+/* The n-th address of the IPv6 pool. Returns new. */
+static char *address6(const Network *network, uint32_t n) {
+        struct in6_addr address = network->base6;
+        char text[INET6_ADDRSTRLEN];
+        for (size_t i = sizeof address.s6_addr; n > 0 && i-- > 0; n >>= 8)
+                address.s6_addr[i] |= (uint8_t) n;
+        inet_ntop(AF_INET6, &address, text, sizeof text);
+        return g_strdup(text);
+}
+
+/* A container has the same place in both pools. */
+static bool choose_pool6(Network *network, const NetworkSpec *spec, GError **error) {
+        const char *pool = spec->pool6 ? spec->pool6 : POOL6;
+        g_auto(GStrv) parts = g_strsplit(pool, "/", 2);
+        if (!spec->v6)
+                return true;
+        if (!rules_network_valid(pool) || !parts[1] ||
+            inet_pton(AF_INET6, parts[0], &network->base6) != 1 || atoi(parts[1]) < 8) {
+                g_set_error(error, ERROR, ERROR_INVALID, "invalid IPv6 network pool: %s", pool);
+                return false;
+        }
+        network->prefix6 = (unsigned) atoi(parts[1]);
+        if (128 - network->prefix6 < 32 - network->prefix) {
+                g_set_error(error, ERROR, ERROR_INVALID,
+                            "the IPv6 network pool %s has less room than %s", pool, network->pool);
+                return false;
+        }
+        for (unsigned bit = network->prefix6; bit < 128; bit++)
+                network->base6.s6_addr[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+        g_autofree char *base = address6(network, 0);
+        network->pool6 = g_strdup_printf("%s/%u", base, network->prefix6);
+        network->gateway6 = address6(network, 1);
+        return true;
+}
+
 /* ---- the bridge ---- */
 
 static char *bridge_alias(const Network *network) {
@@ -161,22 +208,33 @@ static bool make_bridge(Network *network, LinkSocket *link, GError **error) {
                 g_propagate_error(error, g_steal_pointer(&failure));
                 return false;
         }
-        return link_address_add(link, network->bridge, htonl(network->base + 1), network->prefix,
-                                error) &&
+        return link_address_add(link, network->bridge, network->gateway, network->prefix, error) &&
+               (!network->gateway6 || link_address_add(link, network->bridge, network->gateway6,
+                                                       network->prefix6, error)) &&
                link_up(link, network->bridge, error);
 }
 
 /* ---- opening and closing ---- */
 
-static unsigned choose_mtu(const NetworkSpec *spec, LinkSocket *link) {
-        unsigned index = spec->mtu ? 0 : link_default(link);
-        unsigned mtu = spec->mtu ? spec->mtu : index ? link_mtu(link, index) : 0;
-        return mtu ? mtu : MTU_DEFAULT;
+static bool choose_mtu(Network *network, const NetworkSpec *spec, LinkSocket *link,
+                       GError **error) {
+        unsigned index = 0;
+        if (!spec->mtu)
+                index = spec->external_ip ? link_owner(link, spec->external_ip)
+                                          : link_default(link);
+        if (!spec->mtu && spec->external_ip && index == 0) {
+                g_set_error(error, ERROR, ERROR_NOT_FOUND,
+                            "no network interface has the external IP %s", spec->external_ip);
+                return false;
+        }
+        network->mtu = spec->mtu ? spec->mtu : index ? link_mtu(link, index) : 0;
+        if (network->mtu == 0)
+                network->mtu = MTU_DEFAULT;
+        return true;
 }
 
 /* Stays on when we go: somebody may have come to rely on it. */
-static bool forward_packets(GError **error) {
-        static const char path[] = "/proc/sys/net/ipv4/ip_forward";
+static bool forward_packets(const char *path, GError **error) {
         char now = 0;
         autofd file = open(path, O_RDWR | O_CLOEXEC);
         if (file >= 0 && pread(file, &now, 1, 0) == 1 && now == '1')
@@ -192,6 +250,10 @@ static bool load_rules(const Network *network, const NetworkSpec *spec, GError *
                             .bridge = network->bridge,
                             .pool = network->pool,
                             .gateway = network->gateway,
+                            .pool6 = network->pool6,
+                            .gateway6 = network->gateway6,
+                            .masquerade6 = !spec->plain6,
+                            .dns = spec->dns_proxy,
                             .restricted = spec->restricted,
                             .allow_host_access = spec->allow_host_access };
         g_autofree char *text = rules_text(&rules);
@@ -201,6 +263,7 @@ static bool load_rules(const Network *network, const NetworkSpec *spec, GError *
 static void network_free(Network *network) {
         if (!network)
                 return;
+        dns_proxy_stop(network->dns);
         addresses_free(network->addresses);
         g_strfreev(network->dns_servers);
         g_strfreev(network->additional_hosts);
@@ -210,9 +273,18 @@ static void network_free(Network *network) {
         g_free(network->directory);
         g_free(network->pool);
         g_free(network->gateway);
+        g_free(network->pool6);
+        g_free(network->gateway6);
         g_free(network);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, network_free)
+
+static bool start_dns(Network *network, const NetworkSpec *spec, GError **error) {
+        const char *addresses[] = { network->gateway, network->gateway6, NULL };
+        if (spec->dns_proxy)
+                network->dns = dns_proxy_start(&(DnsProxySpec){ .addresses = addresses }, error);
+        return !spec->dns_proxy || network->dns;
+}
 
 Network *network_open(const NetworkSpec *spec, GError **error) {
         g_autoptr(Network) network = g_new0(Network, 1);
@@ -230,18 +302,23 @@ Network *network_open(const NetworkSpec *spec, GError **error) {
         network->directory = g_build_filename(spec->work_directory, "network", "addresses", NULL);
         network->dns_servers = copy_list(spec->dns_servers);
         network->additional_hosts = copy_list(spec->additional_hosts);
-        network->mtu = choose_mtu(spec, link);
-        if (!choose_bridge(network, spec, link, error) || !choose_pool(network, spec, link, error))
+        if (!choose_mtu(network, spec, link, error) || !choose_bridge(network, spec, link, error) ||
+            !choose_pool(network, spec, link, error))
                 return NULL;
 
         g_autofree char *base = address_text(htonl(network->base));
         network->gateway = address_text(htonl(network->base + 1));
         network->pool = g_strdup_printf("%s/%u", base, network->prefix);
+        if (!choose_pool6(network, spec, error))
+                return NULL;
         network->addresses = addresses_open(network->directory, htonl(network->base),
                                             network->prefix, error);
         /* The rules go first: at no time is there a bridge that nothing guards. */
         if (!network->addresses || !load_rules(network, spec, error) ||
-            !make_bridge(network, link, error) || !forward_packets(error))
+            !make_bridge(network, link, error) ||
+            !forward_packets("/proc/sys/net/ipv4/ip_forward", error) ||
+            (network->pool6 && !forward_packets("/proc/sys/net/ipv6/conf/all/forwarding", error)) ||
+            !start_dns(network, spec, error))
                 return NULL;
         return g_steal_pointer(&network);
 }
@@ -281,6 +358,10 @@ const char *network_gateway(const Network *network) {
 
 const char *network_pool(const Network *network) {
         return network->pool;
+}
+
+const char *network_pool6(const Network *network) {
+        return network->pool6;
 }
 
 unsigned network_mtu(const Network *network) {
@@ -327,11 +408,17 @@ bool network_attach(Network *network, const NetworkRequest *request, NetworkAtta
 
         g_autofree char *host_name = host_name_of(network, address);
         g_autofree char *text = address_text(address);
+        g_autofree char *text6 = network->pool6 && !request->hermetic
+                                         ? address6(network, ntohl(address) - network->base)
+                                         : NULL;
         HelperNetwork spec = { .host_name = host_name,
                                .bridge = request->hermetic ? NULL : network->bridge,
                                .address = text,
                                .prefix = network->prefix,
                                .gateway = network->gateway,
+                               .address6 = text6,
+                               .prefix6 = network->prefix6,
+                               .gateway6 = text6 ? network->gateway6 : NULL,
                                .mtu = network->mtu,
                                .user_namespace = !request->privileged };
         if (!helper_network(network->helper, &spec, &fd, error)) {
@@ -390,6 +477,8 @@ char *network_resolv_conf(Network *network, bool hermetic) {
                 return g_strdup("");
         for (size_t i = 0; network->dns_servers[i]; i++)
                 g_string_append_printf(text, "nameserver %s\n", network->dns_servers[i]);
+        if (network->dns)
+                g_string_append_printf(text, "nameserver %s\n", network->gateway);
         if (text->len > 0)
                 return g_string_free(g_steal_pointer(&text), false);
         g_autofree char *host = file_read("/etc/resolv.conf", RESOLV_CONF_MAX, NULL, NULL);

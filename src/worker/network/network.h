@@ -3,7 +3,7 @@
  * own. The host's other rules, bridges and addresses are left alone (reference 06 §5.11).
  *
  * A hermetic container has its eth0 and address, but the host's end of the pair is down and on no
- * bridge: nothing passes, IPv6 neither.
+ * bridge: nothing passes, IPv6 neither. Upstream's IPv6 is on an interface of its own, ours on eth0.
  */
 #pragma once
 
@@ -20,8 +20,13 @@ typedef struct {
         const char *const *restricted;       /* networks and addresses refused; NULL-terminated */
         const char *const *dns_servers;      /* instead of the host's; NULL-terminated */
         const char *const *additional_hosts; /* "IP NAME", NULL-terminated */
-        unsigned mtu; /* 0: that of the interface with the host's default route, or 1500 */
-        bool allow_host_access; /* containers reach services of the host */
+        unsigned mtu;                        /* 0: that of the interface with external_ip, */
+        const char *external_ip;             /* or (NULL) with the host's default route, or 1500 */
+        bool allow_host_access;              /* containers reach services of the host */
+        bool dns_proxy;    /* the gateway answers DNS, as the host would be answered */
+        bool v6;           /* containers have an IPv6 address too */
+        const char *pool6; /* NULL: fd9c:31a6:c759::/64. Its first address is the gateway */
+        bool plain6;       /* IPv6 leaves with the container's own address */
 } NetworkSpec;
 
 /* Makes or finds the bridge, loads the table, switches forwarding on. ERROR_INVALID for malformed
@@ -36,6 +41,7 @@ bool network_in_use(const Network *network);
 const char *network_bridge(const Network *network);
 const char *network_gateway(const Network *network); /* "10.80.0.1" */
 const char *network_pool(const Network *network);    /* "10.80.0.0/16" */
+const char *network_pool6(const Network *network);   /* NULL: no IPv6 */
 unsigned network_mtu(const Network *network);
 
 typedef struct {

@@ -8,8 +8,11 @@ typedef struct {
         const char *bridge; /* "weir0" */
         const char *pool;   /* "10.80.0.0/16" */
         const char *gateway;
-        const char *const *restricted; /* NULL-terminated; may be NULL */
+        const char *pool6, *gateway6;  /* NULL: containers have no IPv6 */
+        const char *const *restricted; /* of either family; NULL-terminated; may be NULL */
         bool allow_host_access;
+        bool dns;         /* containers reach the gateways' port 53 all the same */
+        bool masquerade6; /* what leaves by IPv6 bears this host's address */
 } RulesSpec;
 
 /* An IPv4 or IPv6 address or network as nft takes it; nothing else may get into the text. */

@@ -43,14 +43,6 @@ static bool check_mount(const GardenMount *mount, GError **error) {
 
 static bool check_spec(const GardenContainerSpec *spec, char **ret_root, GError **error) {
         const char *uri = spec->rootfs && *spec->rootfs ? spec->rootfs : spec->image_uri;
-        if (!spec->handle || !*spec->handle) {
-                g_set_error(error, ERROR, ERROR_INVALID, "handle must be specified");
-                return false;
-        }
-        if (!helper_id_valid(spec->handle)) {
-                g_set_error(error, ERROR, ERROR_INVALID, "invalid handle");
-                return false;
-        }
         if (!uri || !*uri) {
                 g_set_error(error, ERROR, ERROR_INVALID, "rootfs must not be empty");
                 return false;
@@ -75,6 +67,15 @@ static bool check_spec(const GardenContainerSpec *spec, char **ret_root, GError 
                         return false;
         *ret_root = g_strdup(separator + 3);
         return true;
+}
+
+bool container_check_handle(const char *handle, GError **error) {
+        bool given = handle && *handle;
+        if (given && helper_id_valid(handle))
+                return true;
+        g_set_error(error, ERROR, ERROR_INVALID, "garden spec to oci spec: %s",
+                    given ? "invalid handle" : "handle must be specified");
+        return false;
 }
 
 bool container_check(const GardenContainerSpec *spec, char **ret_root, GError **error) {

@@ -33,6 +33,8 @@ typedef struct {
         PrivilegedMode mode;
         const Value *seccomp; /* instead of our own */
         const GPtrArray *devices;
+        const Value *hooks;          /* of hooks_read(); NULL: none */
+        Duration create_timeout;     /* 0: none */
         int64_t spool_ceiling;       /* 0: SPOOL_CEILING */
         void (*changed)(void *data); /* a container came or went; may be NULL */
         void *data;

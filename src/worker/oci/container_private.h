@@ -35,6 +35,8 @@ struct Containers {
         CgroupHost cgroup;
         Value *seccomp;
         GPtrArray *devices;
+        Value *hooks; /* NULL: none */
+        Duration create_timeout;
         SpecHost host;
         ShimWatch *watch;
         Mutex lock;
@@ -61,7 +63,9 @@ bool container_kill(Container *container, GError **error);
 /* containers_create() and containers_destroy(), without the table. */
 bool container_build(Container *container, Cancel *cancel, GError **error);
 bool container_remove(Container *container, GError **error);
-/* Checks what was asked: upstream's texts. *ret_root is new: the path of the root file system. */
+/* NULL and "" are refused too. */
+bool container_check_handle(const char *handle, GError **error);
+/* Checks what was asked of a container with such a handle: upstream's texts. *ret_root is new: the path of the root file system. */
 bool container_check(const GardenContainerSpec *spec, char **ret_root, GError **error);
 /* When it was found on disk and lives: its volumes are in use. */
 void container_claim(Container *container);

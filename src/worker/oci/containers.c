@@ -26,6 +26,7 @@ static void set_host(Containers *containers, const ContainersSpec *spec) {
         containers->devices = g_ptr_array_new_with_free_func(g_free);
         for (guint i = 0; spec->devices && i < spec->devices->len; i++)
                 g_ptr_array_add(containers->devices, g_strdup(g_ptr_array_index(spec->devices, i)));
+        containers->hooks = value_ref(spec->hooks);
         cgroup_detect("/sys/fs/cgroup", &containers->cgroup);
         containers->host = (SpecHost){
                 .capabilities = capability_bounding(),
@@ -33,6 +34,7 @@ static void set_host(Containers *containers, const ContainersSpec *spec) {
                 .mode = spec->mode,
                 .seccomp = containers->seccomp,
                 .devices = containers->devices,
+                .hooks = containers->hooks,
                 .init = containers->init,
                 .user_namespace = spec->helper ? helper_user_namespace_path(spec->helper) : NULL,
                 .id_base = HELPER_ID_BASE,
@@ -133,6 +135,7 @@ Containers *containers_open(const ContainersSpec *spec, GError **error) {
         containers->network = spec->network;
         containers->max = spec->max;
         containers->spool_ceiling = spec->spool_ceiling;
+        containers->create_timeout = spec->create_timeout;
         containers->changed = spec->changed;
         containers->data = spec->data;
         set_host(containers, spec);
@@ -170,6 +173,7 @@ void containers_free(Containers *containers) {
         cgroup_host_clear(&containers->cgroup);
         value_free(containers->seccomp);
         g_ptr_array_unref(containers->devices);
+        value_free(containers->hooks);
         g_free(containers->work_directory);
         g_free(containers->directory);
         g_free(containers->init);
@@ -343,11 +347,8 @@ static bool take_spec(Containers *containers, Container *container, const Garden
 
 static bool create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
                    char **ret_handle, GError **error) {
-        if (!spec->handle || !*spec->handle || !helper_id_valid(spec->handle)) {
-                g_set_error(error, ERROR, ERROR_INVALID,
-                            "new container: garden spec to oci spec: %s",
-                            spec->handle && *spec->handle ? "invalid handle"
-                                                          : "handle must be specified");
+        if (!container_check_handle(spec->handle, error)) {
+                g_prefix_error(error, "new container: ");
                 return false;
         }
         g_autoptr(Container) container = reserve(containers, spec->handle, error);
@@ -374,7 +375,11 @@ static bool create(Containers *containers, const GardenContainerSpec *spec, Canc
 bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
                        char **ret_handle, GError **error) {
         g_autoptr(GError) local = NULL;
-        if (create(containers, spec, cancel, ret_handle, &local))
+        g_autoptr(Cancel) limit = containers->create_timeout
+                                          ? cancel_new_deadline(cancel, containers->create_timeout)
+                                  : cancel ? cancel_ref(cancel)
+                                           : NULL;
+        if (create(containers, spec, limit, ret_handle, &local))
                 return true;
         note_refused(containers, local);
         g_propagate_error(error, g_steal_pointer(&local));

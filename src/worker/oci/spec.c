@@ -250,5 +250,7 @@ Value *spec_make(const SpecHost *host, const SpecContainer *container) {
         value_map_set_string(spec, "hostname", container->handle);
         value_map_set(spec, "mounts", make_mounts(host, container, full));
         value_map_set(spec, "linux", make_linux(host, container, full));
+        if (value_length(host->hooks) > 0)
+                value_map_set(spec, "hooks", value_copy(host->hooks));
         return spec;
 }

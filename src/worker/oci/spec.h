@@ -19,6 +19,7 @@ typedef struct {
         PrivilegedMode mode;
         const Value *seccomp;       /* linux.seccomp of unprivileged containers; NULL: none */
         const GPtrArray *devices;   /* "c 10:200 rwm"; may be NULL */
+        const Value *hooks;         /* of hooks_read(); NULL: none */
         const char *init;           /* weir-init on the host */
         const char *user_namespace; /* path; NULL: runc makes one */
         uint32_t id_base, id_count; /* what its 0 is on the host, and how many */
