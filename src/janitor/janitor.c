@@ -12,6 +12,7 @@
 #define CREATING_GRACE DURATION_HOUR
 #define CONFIG_AGE DURATION_HOUR
 #define CHECKS_AT_ONCE 1000
+#define FORGET_AT_ONCE 500
 
 struct Janitor {
         JanitorSpec spec;
@@ -142,6 +143,28 @@ static bool pause_pipelines(const JanitorSpec *spec, GError **error) {
         return true;
 }
 
+static bool forget_one_offs(const JanitorSpec *spec, GError **error) {
+        int64_t deleted;
+
+        do
+                if (!build_forget_one_offs(spec->store, spec->builds_to_keep, FORGET_AT_ONCE,
+                                           &deleted, error))
+                        return false;
+        while (deleted >= FORGET_AT_ONCE);
+        return true;
+}
+
+static bool forget_versions(const JanitorSpec *spec, GError **error) {
+        int64_t deleted;
+
+        do
+                if (!version_forget_old(spec->store, spec->versions_to_keep, FORGET_AT_ONCE,
+                                        &deleted, error))
+                        return false;
+        while (deleted >= FORGET_AT_ONCE);
+        return true;
+}
+
 static const struct {
         const char *name;
         const char *components[2]; /* the rule rests while one of them is paused */
@@ -164,6 +187,8 @@ static const struct {
         { "unused-pipelines", { "pipeline_pauser" }, pause_pipelines },
         { "signing-keys", { COMPONENT_KEYS }, rotate_keys },
         { "build-logs", { COMPONENT_REAPER }, retention_run },
+        { "one-off-builds", { COMPONENT_REAPER }, forget_one_offs },
+        { "versions", { "collector_resource_configs" }, forget_versions }, /* after their builds */
 };
 
 static bool may_run(Store *store, const char *const components[2]) {

@@ -90,6 +90,18 @@ static GPtrArray *list_builds(const JanitorSpec *spec, const Job *job, GError **
         return g_steal_pointer(&all);
 }
 
+/* Builds without a log are only rows, and have an end too. */
+static bool forget_builds(const JanitorSpec *spec, const Job *job, GError **error) {
+        int64_t deleted;
+
+        do
+                if (!build_forget_reaped(spec->store, job->id, spec->builds_to_keep, PAGE, &deleted,
+                                         error))
+                        return false;
+        while (deleted >= PAGE);
+        return true;
+}
+
 static bool reap_job(const JanitorSpec *spec, const Job *job, GError **error) {
         g_autoptr(Value) config = job_config(spec->store, job->id, error);
         if (!config)
@@ -109,8 +121,9 @@ static bool reap_job(const JanitorSpec *spec, const Job *job, GError **error) {
                 return true;
         if (!build_reap(spec->store, ids, now, error))
                 return false;
-        return first <= job->first_logged_build_id ||
-               job_set_first_logged_build(spec->store, job->id, first, error);
+        return (first <= job->first_logged_build_id ||
+                job_set_first_logged_build(spec->store, job->id, first, error)) &&
+               forget_builds(spec, job, error);
 }
 
 bool retention_run(const JanitorSpec *spec, GError **error) {

@@ -10,6 +10,7 @@
 #include "store/component.h"
 #include "store/container.h"
 #include "store/handle.h"
+#include "store/forget.h"
 #include "store/history.h"
 #include "store/job.h"
 #include "store/lease_bucket.h"

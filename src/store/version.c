@@ -146,7 +146,11 @@ static bool save_all_in(DbTx *tx, void *data, GError **error) {
                 return false;
         if (save->found_new == 0)
                 return true; /* somebody else has saved them meanwhile */
-        if (!highest_order(tx, save->scope_id, &order, error))
+        if (!highest_order(tx, save->scope_id, &order, error) ||
+            !tx_exec(tx,
+                     SQL("UPDATE resource_scopes SET listed = $2 WHERE id = $1 AND listed < $2",
+                         DB_INT(save->scope_id), DB_INT(save->digests->len)),
+                     NULL, error))
                 return false;
         for (guint i = 0; i < save->digests->len; i++) {
                 NewVersion made = { save->scope_id, ++order, value_at(save->versions, i),

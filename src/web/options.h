@@ -36,6 +36,7 @@ typedef struct {
 
         int64_t default_builds_to_retain, max_builds_to_retain;
         int64_t default_days_to_retain, max_days_to_retain;
+        int64_t gc_builds, gc_versions; /* how many stay; 0: all */
         Duration gc_interval, gc_one_off_grace, gc_missing_grace, gc_hijack_grace, gc_failed_grace;
         Duration stalled_worker_timeout;
         Duration intercept_idle_timeout; /* 0: none */
