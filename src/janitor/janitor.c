@@ -147,8 +147,8 @@ static bool forget_one_offs(const JanitorSpec *spec, GError **error) {
         int64_t deleted;
 
         do
-                if (!build_forget_one_offs(spec->store, spec->builds_to_keep, FORGET_AT_ONCE,
-                                           &deleted, error))
+                if (!build_forget_one_offs(spec->store, &spec->history, FORGET_AT_ONCE, &deleted,
+                                           error))
                         return false;
         while (deleted >= FORGET_AT_ONCE);
         return true;
@@ -158,8 +158,8 @@ static bool forget_versions(const JanitorSpec *spec, GError **error) {
         int64_t deleted;
 
         do
-                if (!version_forget_old(spec->store, spec->versions_to_keep, FORGET_AT_ONCE,
-                                        &deleted, error))
+                if (!version_forget_old(spec->store, &spec->history, FORGET_AT_ONCE, &deleted,
+                                        error))
                         return false;
         while (deleted >= FORGET_AT_ONCE);
         return true;

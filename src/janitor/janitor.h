@@ -18,8 +18,8 @@ typedef struct {
         Duration stalled_worker_timeout; /* 0: never */
         int64_t pause_pipelines_after;   /* days without a build; 0: never */
         int64_t default_builds_to_retain, default_days_to_retain, max_builds_to_retain,
-                max_days_to_retain;               /* 0: no limit */
-        int64_t builds_to_keep, versions_to_keep; /* as `keep` of store/forget.h; 0: all */
+                max_days_to_retain; /* 0: no limit */
+        HistoryKeep history;
 } JanitorSpec;
 
 Janitor *janitor_new(const JanitorSpec *spec);

@@ -95,7 +95,7 @@ static bool forget_builds(const JanitorSpec *spec, const Job *job, GError **erro
         int64_t deleted;
 
         do
-                if (!build_forget_reaped(spec->store, job->id, spec->builds_to_keep, PAGE, &deleted,
+                if (!build_forget_reaped(spec->store, job->id, &spec->history, PAGE, &deleted,
                                          error))
                         return false;
         while (deleted >= PAGE);

@@ -5,9 +5,9 @@
 #define SWEPT "versions_swept" /* of counters: versions up to this id were looked at */
 
 typedef struct {
-        int64_t keep, limit, deleted;
+        HistoryKeep keep;
+        int64_t limit, deleted;
         int64_t job_id;
-        Store *store;
 } Forget;
 
 static bool delete_all(DbTx *tx, const GArray *ids, const char *sql, GError **error) {
@@ -104,92 +104,6 @@ static bool drop_pinned_builds(DbTx *tx, int64_t job_id, GArray *ids, GError **e
         return true;
 }
 
-/* ---- builds ---- */
-
-static bool forget_reaped_in(DbTx *tx, void *data, GError **error) {
-        Forget *forget = data;
-        g_autoptr(GArray) ids = g_array_new(false, false, sizeof(int64_t));
-        if (!tx_ids(tx, ids,
-                    SQL("SELECT b.id FROM builds b WHERE b.job_id = $1 AND b.reaped > 0 AND "
-                        "b.sort_id < COALESCE((SELECT o.sort_id FROM builds o WHERE o.job_id = $1 "
-                        "AND o.reaped > 0 ORDER BY o.sort_id DESC, o.id DESC LIMIT 1 OFFSET $2), "
-                        "0) AND (b.status <> 'succeeded' OR b.sort_id < COALESCE((SELECT "
-                        "o.sort_id FROM builds o WHERE o.job_id = $1 AND o.status = 'succeeded' "
-                        "ORDER BY o.sort_id DESC, o.id DESC LIMIT 1 OFFSET $2), 0)) AND NOT "
-                        "EXISTS (SELECT 1 FROM jobs j WHERE j.id = $1 AND (j.next_build_id = b.id "
-                        "OR j.latest_completed_build_id = b.id OR j.transition_build_id = b.id)) "
-                        "AND NOT EXISTS (SELECT 1 FROM builds o WHERE o.rerun_of = b.id) AND NOT "
-                        "EXISTS (SELECT 1 FROM build_pipes p WHERE p.from_build_id = b.id) AND "
-                        "NOT EXISTS (SELECT 1 FROM next_pipes p WHERE p.from_build_id = b.id) "
-                        "ORDER BY b.sort_id, b.id LIMIT $3",
-                        DB_INT(forget->job_id), DB_INT(forget->keep - 1), DB_INT(forget->limit)),
-                    error) ||
-            !drop_pinned_builds(tx, forget->job_id, ids, error) ||
-            !delete_all(tx, ids, "DELETE FROM builds WHERE id = $1", error))
-                return false;
-        forget->deleted = ids->len;
-        return true;
-}
-
-bool build_forget_reaped(Store *store, int64_t job_id, int64_t keep, size_t limit,
-                         int64_t *ret_deleted, GError **error) {
-        Forget forget = { .keep = keep, .limit = (int64_t) limit, .job_id = job_id };
-        *ret_deleted = 0;
-        if (keep > 0 && !db_write(store->db, forget_reaped_in, &forget, error))
-                return false;
-        *ret_deleted = forget.deleted;
-        return true;
-}
-
-#define ONE_OFF "job_id IS NULL AND resource_id IS NULL AND resource_type_id IS NULL"
-
-static bool forget_one_offs_of(DbTx *tx, Forget *forget, int64_t team_id, GError **error) {
-        g_autoptr(GArray) ids = g_array_new(false, false, sizeof(int64_t));
-        if (!tx_ids(tx, ids,
-                    SQL("SELECT id FROM builds WHERE team_id = $1 AND " ONE_OFF " AND completed "
-                        "AND id < COALESCE((SELECT id FROM builds WHERE team_id = $1 AND " ONE_OFF
-                        " ORDER BY id DESC LIMIT 1 OFFSET $2), 0) ORDER BY id LIMIT $3",
-                        DB_INT(team_id), DB_INT(forget->keep - 1),
-                        DB_INT(forget->limit - forget->deleted)),
-                    error))
-                return false;
-        for (guint i = 0; i < ids->len; i++)
-                if (!tx_bury_logs(tx,
-                                  SQL("INSERT INTO dead_logs (build_id) VALUES ($1) ON CONFLICT "
-                                      "(build_id) DO NOTHING",
-                                      DB_INT(g_array_index(ids, int64_t, i))),
-                                  error))
-                        return false;
-        forget->deleted += ids->len;
-        return delete_all(tx, ids, "DELETE FROM builds WHERE id = $1", error);
-}
-
-static bool forget_one_offs_in(DbTx *tx, void *data, GError **error) {
-        Forget *forget = data;
-        g_autoptr(GArray) teams = g_array_new(false, false, sizeof(int64_t));
-        forget->deleted = 0;
-        if (!tx_ids(tx, teams,
-                    SQL("SELECT team_id FROM builds WHERE " ONE_OFF " GROUP BY team_id HAVING "
-                        "count(*) > $1",
-                        DB_INT(forget->keep)),
-                    error))
-                return false;
-        for (guint i = 0; i < teams->len && forget->deleted < forget->limit; i++)
-                if (!forget_one_offs_of(tx, forget, g_array_index(teams, int64_t, i), error))
-                        return false;
-        return true;
-}
-
-bool build_forget_one_offs(Store *store, int64_t keep, size_t limit, int64_t *ret_deleted,
-                           GError **error) {
-        Forget forget = { .keep = keep, .limit = (int64_t) limit };
-        *ret_deleted = 0;
-        if (keep > 0 && !db_write(store->db, forget_one_offs_in, &forget, error))
-                return false;
-        *ret_deleted = forget.deleted;
-        return forget.deleted == 0 || logs_sweep_dead(store, error);
-}
-
 /* ---- versions ---- */
 
 typedef struct {
@@ -226,7 +140,7 @@ static bool list_old(DbTx *tx, const Forget *forget, int64_t scope_id, GPtrArray
                            "scope_id = $1 ORDER BY check_order DESC LIMIT 1 OFFSET $2), 0) AND "
                            "NOT " USED_IN("build_inputs") " AND NOT " USED_IN("build_outputs") " AND NOT " USED_IN(
                                    "next_inputs") " ORDER BY v.check_order LIMIT $3",
-                           DB_INT(scope_id), DB_INT(MAX(forget->keep, listed) - 1),
+                           DB_INT(scope_id), DB_INT(MAX(forget->keep.versions, listed) - 1),
                            DB_INT(forget->limit - forget->deleted)),
                        error);
 }
@@ -276,12 +190,134 @@ static bool forget_versions_in(DbTx *tx, void *data, GError **error) {
                        NULL, error);
 }
 
-bool version_forget_old(Store *store, int64_t keep, size_t limit, int64_t *ret_deleted,
+bool version_forget_old(Store *store, const HistoryKeep *keep, size_t limit, int64_t *ret_deleted,
                         GError **error) {
-        Forget forget = { .keep = keep, .limit = (int64_t) limit };
+        Forget forget = { .keep = *keep, .limit = (int64_t) limit };
         *ret_deleted = 0;
-        if (keep > 0 && !db_write(store->db, forget_versions_in, &forget, error))
+        if (keep->versions > 0 && !db_write(store->db, forget_versions_in, &forget, error))
                 return false;
         *ret_deleted = forget.deleted;
         return true;
+}
+
+/* ---- builds ---- */
+
+/* The histories of what the build took in and put out. */
+static bool add_scopes(DbTx *tx, int64_t build_id, GArray *into, GError **error) {
+        return tx_ids(tx, into,
+                      SQL("SELECT r.resource_scope_id FROM build_inputs u JOIN resources r ON r.id "
+                          "= u.resource_id WHERE u.build_id = $1 AND r.resource_scope_id IS NOT "
+                          "NULL UNION SELECT r.resource_scope_id FROM build_outputs u JOIN "
+                          "resources r ON r.id = u.resource_id WHERE u.build_id = $1 AND "
+                          "r.resource_scope_id IS NOT NULL",
+                          DB_INT(build_id)),
+                      error);
+}
+
+static bool forget_versions_of_all(DbTx *tx, const Forget *forget, const GArray *scopes,
+                                   GError **error) {
+        g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
+        for (guint i = 0; i < scopes->len; i++) {
+                int64_t *scope_id = &g_array_index(scopes, int64_t, i);
+                Forget versions = { .keep = forget->keep, .limit = forget->limit };
+                if (g_hash_table_add(seen, scope_id) &&
+                    !forget_versions_of(tx, &versions, *scope_id, error))
+                        return false;
+        }
+        return true;
+}
+
+/* And the versions that only they had used. */
+static bool delete_builds(DbTx *tx, const Forget *forget, const GArray *ids, GError **error) {
+        g_autoptr(GArray) scopes = g_array_new(false, false, sizeof(int64_t));
+        for (guint i = 0; forget->keep.versions > 0 && i < ids->len; i++)
+                if (!add_scopes(tx, g_array_index(ids, int64_t, i), scopes, error))
+                        return false;
+        return delete_all(tx, ids, "DELETE FROM builds WHERE id = $1", error) &&
+               forget_versions_of_all(tx, forget, scopes, error);
+}
+
+static bool forget_reaped_in(DbTx *tx, void *data, GError **error) {
+        Forget *forget = data;
+        g_autoptr(GArray) ids = g_array_new(false, false, sizeof(int64_t));
+        if (!tx_ids(tx, ids,
+                    SQL("SELECT b.id FROM builds b WHERE b.job_id = $1 AND b.reaped > 0 AND "
+                        "b.sort_id < COALESCE((SELECT o.sort_id FROM builds o WHERE o.job_id = $1 "
+                        "AND o.reaped > 0 ORDER BY o.sort_id DESC, o.id DESC LIMIT 1 OFFSET $2), "
+                        "0) AND (b.status <> 'succeeded' OR b.sort_id < COALESCE((SELECT "
+                        "o.sort_id FROM builds o WHERE o.job_id = $1 AND o.status = 'succeeded' "
+                        "ORDER BY o.sort_id DESC, o.id DESC LIMIT 1 OFFSET $2), 0)) AND NOT "
+                        "EXISTS (SELECT 1 FROM jobs j WHERE j.id = $1 AND (j.next_build_id = b.id "
+                        "OR j.latest_completed_build_id = b.id OR j.transition_build_id = b.id)) "
+                        "AND NOT EXISTS (SELECT 1 FROM builds o WHERE o.rerun_of = b.id) AND NOT "
+                        "EXISTS (SELECT 1 FROM build_pipes p WHERE p.from_build_id = b.id) AND "
+                        "NOT EXISTS (SELECT 1 FROM next_pipes p WHERE p.from_build_id = b.id) "
+                        "ORDER BY b.sort_id, b.id LIMIT $3",
+                        DB_INT(forget->job_id), DB_INT(forget->keep.builds - 1),
+                        DB_INT(forget->limit)),
+                    error) ||
+            !drop_pinned_builds(tx, forget->job_id, ids, error) ||
+            !delete_builds(tx, forget, ids, error))
+                return false;
+        forget->deleted = ids->len;
+        return true;
+}
+
+bool build_forget_reaped(Store *store, int64_t job_id, const HistoryKeep *keep, size_t limit,
+                         int64_t *ret_deleted, GError **error) {
+        Forget forget = { .keep = *keep, .limit = (int64_t) limit, .job_id = job_id };
+        *ret_deleted = 0;
+        if (keep->builds > 0 && !db_write(store->db, forget_reaped_in, &forget, error))
+                return false;
+        *ret_deleted = forget.deleted;
+        return true;
+}
+
+#define ONE_OFF "job_id IS NULL AND resource_id IS NULL AND resource_type_id IS NULL"
+
+static bool forget_one_offs_of(DbTx *tx, Forget *forget, int64_t team_id, GError **error) {
+        g_autoptr(GArray) ids = g_array_new(false, false, sizeof(int64_t));
+        if (!tx_ids(tx, ids,
+                    SQL("SELECT id FROM builds WHERE team_id = $1 AND " ONE_OFF " AND completed "
+                        "AND id < COALESCE((SELECT id FROM builds WHERE team_id = $1 AND " ONE_OFF
+                        " ORDER BY id DESC LIMIT 1 OFFSET $2), 0) ORDER BY id LIMIT $3",
+                        DB_INT(team_id), DB_INT(forget->keep.builds - 1),
+                        DB_INT(forget->limit - forget->deleted)),
+                    error))
+                return false;
+        for (guint i = 0; i < ids->len; i++)
+                if (!tx_bury_logs(tx,
+                                  SQL("INSERT INTO dead_logs (build_id) VALUES ($1) ON CONFLICT "
+                                      "(build_id) DO NOTHING",
+                                      DB_INT(g_array_index(ids, int64_t, i))),
+                                  error))
+                        return false;
+        forget->deleted += ids->len;
+        return delete_all(tx, ids, "DELETE FROM builds WHERE id = $1", error);
+}
+
+static bool forget_one_offs_in(DbTx *tx, void *data, GError **error) {
+        Forget *forget = data;
+        g_autoptr(GArray) teams = g_array_new(false, false, sizeof(int64_t));
+        forget->deleted = 0;
+        if (!tx_ids(tx, teams,
+                    SQL("SELECT team_id FROM builds WHERE " ONE_OFF " GROUP BY team_id HAVING "
+                        "count(*) > $1",
+                        DB_INT(forget->keep.builds)),
+                    error))
+                return false;
+        for (guint i = 0; i < teams->len && forget->deleted < forget->limit; i++)
+                if (!forget_one_offs_of(tx, forget, g_array_index(teams, int64_t, i), error))
+                        return false;
+        return true;
+}
+
+bool build_forget_one_offs(Store *store, const HistoryKeep *keep, size_t limit,
+                           int64_t *ret_deleted, GError **error) {
+        Forget forget = { .keep = *keep, .limit = (int64_t) limit };
+        *ret_deleted = 0;
+        if (keep->builds > 0 && !db_write(store->db, forget_one_offs_in, &forget, error))
+                return false;
+        *ret_deleted = forget.deleted;
+        return forget.deleted == 0 || logs_sweep_dead(store, error);
 }

@@ -184,8 +184,7 @@ static void start_builds(Web *web) {
                                 .default_days_to_retain = options->default_days_to_retain,
                                 .max_builds_to_retain = options->max_builds_to_retain,
                                 .max_days_to_retain = options->max_days_to_retain,
-                                .builds_to_keep = options->gc_builds,
-                                .versions_to_keep = options->gc_versions };
+                                .history = { options->gc_builds, options->gc_versions } };
 
         web->engine = engine_new(&engine);
         web->checker = checker_new(&checker);

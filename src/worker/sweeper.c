@@ -169,6 +169,7 @@ static void sweeper_run(void *data) {
                 g_autoptr(GError) error = NULL;
                 sweep(sweeper, &kinds[0], (size_t) sweeper->containers_at_once);
                 sweep(sweeper, &kinds[1], (size_t) sweeper->volumes_at_once);
+                containers_tidy(sweeper->containers);
                 if (!volumes_clean(sweeper->volumes, &error))
                         log_error("sweeper", "clean-failed", error);
         }

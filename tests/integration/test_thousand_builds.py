@@ -1,12 +1,14 @@
-"""Build after build, for as long as one likes: web and worker stay as large as they were, and nothing gathers.
+"""Build after build, for as long as one likes: web, worker and database stay as large as they were, and nothing gathers.
 
 The house is counted after each batch. What is there after the last batch is what was there after the first, kind by
-kind; what stays has a rule that keeps it, and the table `KEPT` names it.
+kind; what stays has a rule that keeps it, and the tables `KEPT` and `FILES` name it.
 """
 
 import contextlib
+import json
 import os
 import pathlib
+import re
 import sqlite3
 import time
 
@@ -17,12 +19,12 @@ import house
 import load
 
 AT_ONCE = 4
-# Rounds of the janitor, and of giving memory back, with nothing new.
-SILENCE = 12
-FAILING = 20  # each twentieth build fails
+# Seconds: rounds of the janitor and of the sweeper, and how long what was read of a process can be read again.
+SILENCE = 9
 
 SHORT = ["--gc-interval", "1s", "--gc-one-off-grace-period", "1s", "--gc-missing-grace-period", "1s",
-         "--gc-hijack-grace-period", "1s", "--gc-failed-grace-period", "1s", "--default-build-logs-to-retain", "10"]
+         "--gc-hijack-grace-period", "1s", "--gc-failed-grace-period", "1s", "--default-build-logs-to-retain", "3",
+         "--gc-builds-to-retain", "4", "--gc-versions-to-retain", "5"]
 
 # Tables that may hold rows when all is quiet, and the rule that keeps them. All others must be empty.
 KEPT = {
@@ -30,8 +32,8 @@ KEPT = {
     "base_resource_types": "one per type that a worker ever had",
     "build_inputs": "with their build",
     "build_outputs": "with their build",
-    "build_pipes": "with their build",
-    "builds": "with their job: its history",
+    "builds": "whose logs are retained, so many more (--gc-builds-to-retain), and of the job's last transition",
+    "components": "one per component of the server",
     "counters": "numbers that never repeat",
     "job_inputs": "with the pipeline's config",
     "job_outputs": "with the pipeline's config",
@@ -47,7 +49,7 @@ KEPT = {
     "server_secrets": "signing keys",
     "teams": "until somebody deletes it",
     "tokens": "until they expire",
-    "versions": "with their scope: what there is in the world",
+    "versions": "of builds that are there, and so many more (--gc-versions-to-retain)",
     "check_sessions": "until they expire; a check's container is used again (05 §6.4)",
     "containers": "of check sessions",
     "volumes": "of resource caches, base types, and check containers",
@@ -58,8 +60,17 @@ KEPT = {
     "weir_schema": "the database's version",
     "weir_settings": "which key it is encrypted with",
 }
-# These grow with the number of builds on purpose; the others must not.
-HISTORY = {"builds", "build_inputs", "build_outputs", "build_pipes", "versions"}
+# The same for files of the work directories, without those inside of volumes.
+FILES = {
+    r"web/weir\.db(-wal|-shm|\.lock)?": "the database",
+    r"web/logs/.*": "of builds whose logs are retained (05 §5.1)",
+    r"web/worker\.sock": "while the web node runs",
+    r"worker/worker\.lock": "while the worker runs",
+    r"worker/containers/.*": "of the check container, until its session expires (05 §6.4)",
+    r"worker/runtime/.*": "of the check container",
+    r"worker/network/.*": "of the check container",
+    r"worker/volumes/.*": "of resource caches, base types, and the check container",
+}
 
 
 def pss(pid):
@@ -100,7 +111,8 @@ class Steady:
 
     @staticmethod
     def job(name):
-        script = "echo here.; cat in/name; printf same > out-dir/version" + ("; exit 3" if name == "badly" else "")
+        script = "echo here.; cat in/name; cat /proc/sys/kernel/random/uuid > out-dir/version" + \
+            ("; exit 3" if name == "badly" else "")
         return {"name": name, "plan": [
             {"get": "in"},
             {"task": "work", "config": {
@@ -109,7 +121,7 @@ class Steady:
             {"put": "out", "params": {"file": "out-dir/version"}}]}
 
     def build(self, number):
-        badly = number % FAILING == FAILING - 1
+        badly = number % 2 == 1  # so either job soon has more builds than it keeps
         watcher = house.Watcher(self.api, self.api.trigger("steady", "badly" if badly else "well")).wait()
         want = "failed" if badly else "succeeded"
         assert watcher.status() == want, f"build {number}: {watcher.status()}, {watcher.errors()}"
@@ -131,19 +143,25 @@ class Steady:
         return found
 
     def files(self):
-        """Of the work directories, without what is inside of volumes. Of processes the worker keeps what they wrote as
-        long as their container, which a check's is for many checks."""
-        found = 0
+        """Of the work directories, without what is inside of volumes."""
+        found = []
         for top in ("web", "worker"):
             for path, folders, names in os.walk(self.house.directory / top):
-                if os.path.basename(path) in ("layers", "processes"):
+                if os.path.basename(path) == "layers":
                     folders.clear()
                     continue
-                found += len(names)
+                found += [os.path.relpath(os.path.join(path, name), self.house.directory) for name in names]
         return found
 
+    def database_size(self):
+        """Bytes of its pages, those that are free to be used again too."""
+        database = sqlite3.connect(f"file:{self.house.directory}/web/weir.db?mode=ro", uri=True)
+        size = database.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+        database.close()
+        return size
+
     def census(self):
-        return {**self.house.census(), "files": self.files(),
+        return {**self.house.census(), "files": len(self.files()),
                 "processes": len(descendants(self.house.worker.pid)) + len(descendants(self.house.web.pid)),
                 **{f"rows of {name}": count for name, count in self.rows().items()}}
 
@@ -162,49 +180,60 @@ class Steady:
         raise AssertionError(f"it does not get quiet: {last}")
 
 
-def run(place, first, second, last):
-    steady = Steady(place)
-    try:
-        steady.run_to(first)
-        census_first, memory_first = steady.quiet(), steady.memory()
-        steady.run_to(second)
-        steady.quiet()
-        memory_second = steady.memory()
-        steady.run_to(last)
-        census_last, memory_last = steady.quiet(), steady.memory()
-        report(first, memory_first, census_first)
-        report(second, memory_second, {})
-        report(last, memory_last, census_last)
-        return memory_first, memory_second, memory_last, census_first, census_last
-    finally:
-        steady.house.stop()
+class Moment:
+    """What there is after so many builds."""
 
+    def __init__(self, steady, count):
+        steady.run_to(count)
+        self.count, self.census, self.memory = count, steady.quiet(), steady.memory()
+        self.files, self.database = steady.files(), steady.database_size()
 
-def report(count, memory, census):
-    print(f"after {count} builds: " + ", ".join(f"{name} {bytes_ / 1e6:.2f} MB" for name, bytes_ in memory.items()))
-    for kind, number in sorted(census.items()):
-        if number:
-            print(f"    {kind:32} {number:6}  {KEPT.get(kind.removeprefix('rows of '), '')}")
+    def report(self):
+        memory = ", ".join(f"{name} {bytes_ / 1e6:.2f} MB" for name, bytes_ in self.memory.items())
+        print(f"after {self.count} builds: {memory}, database {self.database / 1e6:.2f} MB")
+        for kind, number in sorted(self.census.items()):
+            if number:
+                print(f"    {kind:32} {number:6}  {KEPT.get(kind.removeprefix('rows of '), '')}")
+
+    def unruled(self):
+        """What is there and has no rule that keeps it."""
+        tables = [kind for kind, count in self.census.items()
+                  if kind.startswith("rows of ") and count and kind.removeprefix("rows of ") not in KEPT]
+        return tables + [path for path in self.files if not any(re.fullmatch(rule, path) for rule in FILES)]
+
+    def more_than(self, first):
+        """What is more than it was, by kind."""
+        # Connections that are kept for the next request come and go.
+        grown = [f"{kind}: {first.census[kind]}, then {count}" for kind, count in self.census.items()
+                 if count > first.census[kind] + (8 if kind.endswith(" fds") else 0)]
+        if len(self.files) > len(first.files):
+            grown += sorted(set(self.files) - set(first.files))
+        return grown
 
 
 # A sanitizer keeps what was freed for a while: memory says something in release builds only.
 SANITIZED = b"__asan_init" in (harness.BUILD / "src/cmd/weir-web").read_bytes() if harness.BUILD.exists() else False
 
 
-def judge(place, first, second, last):
-    memory_first, memory_second, memory_last, census_first, census_last = run(place, first, second, last)
-    for memory in () if SANITIZED else (memory_second, memory_last):
-        for name, before in memory_first.items():
-            assert memory[name] <= before * 1.05 + 1e6, f"{name} grew from {before} to {memory[name]} bytes"
-    for kind, count in census_last.items():
-        table = kind.removeprefix("rows of ")
-        if kind.startswith("rows of ") and count:
-            assert table in KEPT, f"{count} rows of {table} and no rule that keeps them"
-        if table not in HISTORY and "fds" not in kind:
-            assert count <= census_first[kind], f"{kind}: {census_first[kind]} after {first} builds, {count} after {last}"
-    for kind in ("web fds", "worker fds"):
-        # Connections that are kept for the next request come and go.
-        assert census_last[kind] <= census_first[kind] + 8, f"{kind}: {census_first[kind]}, then {census_last[kind]}"
+def judge(place, *counts):
+    """After the last of so many builds there is no more than after the first."""
+    steady = Steady(place)
+    try:
+        moments = [Moment(steady, count) for count in counts]
+    finally:
+        steady.house.stop()
+    first, last = moments[0], moments[-1]
+    for moment in (first, last):
+        moment.report()
+    assert last.unruled() == []
+    assert last.more_than(first) == []
+    for moment in () if SANITIZED else moments[1:]:
+        for name, before in first.memory.items():
+            assert moment.memory[name] <= before * 1.05 + 1e6, f"{name} grew from {before} to {moment.memory[name]} bytes"
+
+
+def test_builds_in_a_row_leave_nothing_behind(place):
+    judge(place, 16, 24)
 
 
 @pytest.mark.soak
@@ -215,3 +244,35 @@ def test_a_hundred_builds_in_a_row_leave_nothing_behind(place):
 @pytest.mark.soak
 def test_a_thousand_builds_in_a_row_leave_nothing_behind(place):
     judge(place, 200, 400, 1000)
+
+
+class Brief(Steady):
+    """Builds of one get, each of a version that was just found: short, and each leaves what a build leaves in the database."""
+
+    def __init__(self, place):
+        super().__init__(place)
+        self.api.set_pipeline("brief", {
+            "resources": [{"name": "in", "type": "mock", "check_every": "never", "source": {"initial_version": "0"}}],
+            "jobs": [{"name": "get", "plan": [{"get": "in"}]}]})
+
+    def build(self, number):
+        check = self.api.call("POST", "/teams/main/pipelines/brief/resources/in/check",
+                              json.dumps({"from": {"version": str(number)}}).encode())
+        house.Watcher(self.api, check["id"]).wait()
+        watcher = house.Watcher(self.api, self.api.trigger("brief", "get")).wait()
+        assert watcher.status() == "succeeded", f"build {number}: {watcher.errors()}"
+
+
+@pytest.mark.soak
+def test_the_database_stops_growing(place):
+    brief = Brief(place)
+    try:
+        sizes = {}
+        for count in (250, 500, 1000, 2000):
+            brief.run_to(count)
+            brief.quiet()
+            sizes[count] = brief.database_size()
+            print(f"after {count} builds: {sizes[count]} bytes, {brief.rows()}", flush=True)
+        assert sizes[2000] <= sizes[500] * 1.02, sizes
+    finally:
+        brief.house.stop()

@@ -243,7 +243,8 @@ static void control_run(Streams *streams, Control *control) {
                                           .process_id = (char *) process_id(control->process),
                                           .exit_status = state.code,
                                           .error = (char *) state.failure };
-                send_payload(control, &payload, streams->stopping);
+                if (send_payload(control, &payload, streams->stopping))
+                        process_mark_told(control->process);
         } else if (turn == GONE)
                 client_gone(streams, control);
 }

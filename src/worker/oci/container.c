@@ -305,23 +305,46 @@ Process *container_process(Container *container, const char *id, GError **error)
         return NULL;
 }
 
+static bool is_stale(const Container *container, const Process *process,
+                     const ProcessState *state) {
+        bool ours = strlen(process_id(process)) == 36; /* a UUID */
+        Duration keep = state->read ? container->owner->read_keep : PROCESS_KEEP;
+        return state->ended && ours && clock_monotonic() - state->ended_at > keep;
+}
+
 /* With the lock held: forgets ended processes that a web node cannot ask for any more: their id was
- * ours, or somebody reuses it. Returns new: their directories, to be removed. */
+ * ours, or somebody reuses it (NULL: nobody). Returns new: their directories, to be removed. */
 static GPtrArray *take_stale(Container *container, const char *reused) {
         GPtrArray *stale = g_ptr_array_new_with_free_func(g_free);
         for (guint i = 0; i < container->processes->len && stale->len < STALE_MAX; i++) {
                 Process *process = g_ptr_array_index(container->processes, i);
                 ProcessState state;
                 process_state(process, &state);
-                bool ours = strlen(process_id(process)) == 36; /* a UUID */
-                if (!state.ended || !(g_str_equal(process_id(process), reused) ||
-                                      (ours && clock_monotonic() - state.ended_at > PROCESS_KEEP)))
+                bool again = state.ended && g_strcmp0(process_id(process), reused) == 0;
+                if (!again && !is_stale(container, process, &state))
                         continue;
                 g_ptr_array_add(stale, g_strdup_printf("%s/processes/%u", container->directory,
                                                        process_number(process)));
                 g_ptr_array_remove_index(container->processes, i--);
         }
         return stale;
+}
+
+static void remove_all(const GPtrArray *directories) {
+        for (guint i = 0; i < directories->len; i++)
+                directory_remove(g_ptr_array_index(directories, i), NULL);
+}
+
+void container_tidy(Container *container) {
+        for (guint count = STALE_MAX; count == STALE_MAX;) {
+                g_autoptr(GPtrArray) stale = NULL;
+                {
+                        MUTEX_SCOPE(&container->lock);
+                        stale = take_stale(container, NULL);
+                }
+                remove_all(stale);
+                count = stale->len;
+        }
 }
 
 static bool has_variable(const GPtrArray *env, const char *prefix) {
@@ -392,8 +415,7 @@ static Process *add_process(Container *container, const GardenProcessSpec *spec,
                 setup.shim = shim = shim_ref(container->shim);
                 stale = take_stale(container, id);
         }
-        for (guint i = 0; i < stale->len; i++)
-                directory_remove(g_ptr_array_index(stale, i), NULL);
+        remove_all(stale);
 
         g_autofree char *directory = g_strdup_printf("%s/processes/%u", container->directory,
                                                      setup.number);

@@ -33,9 +33,10 @@ typedef struct {
         PrivilegedMode mode;
         const Value *seccomp; /* instead of our own */
         const GPtrArray *devices;
-        const Value *hooks;          /* of hooks_read(); NULL: none */
-        Duration create_timeout;     /* 0: none */
-        int64_t spool_ceiling;       /* 0: SPOOL_CEILING */
+        const Value *hooks;      /* of hooks_read(); NULL: none */
+        Duration create_timeout; /* 0: none */
+        int64_t spool_ceiling;   /* 0: SPOOL_CEILING */
+        Duration read_keep; /* how long an ended process that was read can be read again; 0: 5 s */
         void (*changed)(void *data); /* a container came or went; may be NULL */
         void *data;
 } ContainersSpec;
@@ -58,6 +59,9 @@ GPtrArray *containers_list(Containers *containers, const Value *filter);
 /* Kills what runs, waits, removes everything; of one that is being made once it is. ERROR_NOT_FOUND "unknown handle: H", ERROR_BUSY
  * "container already being destroyed". */
 bool containers_destroy(Containers *containers, const char *handle, GError **error);
+
+/* Removes what ended processes left that nobody comes for any more; now and then. */
+void containers_tidy(Containers *containers);
 
 /* ---- one of them; reference counted, any thread ---- */
 

@@ -30,6 +30,7 @@ struct Containers {
         Volumes *volumes;
         Network *network;
         int64_t max, spool_ceiling;
+        Duration read_keep;
         void (*changed)(void *data);
         void *data;
         CgroupHost cgroup;
@@ -57,6 +58,8 @@ bool container_load(Container *container, GError **error);
  * earlier worker's. */
 bool container_meet(Container *container, pid_t pid, int pidfd, GError **error);
 void container_load_processes(Container *container, Shim *shim);
+/* Removes what ended processes left that nobody can ask for any more. */
+void container_tidy(Container *container);
 /* SIGKILL to all of it, and lets go of the shim. */
 bool container_kill(Container *container, GError **error);
 

@@ -16,6 +16,8 @@
 
 /* How long it is waited for what is to be destroyed and is not yet made. */
 #define MAKING_TIMEOUT DURATION_MINUTE
+/* A connection may have broken with the last of what a process wrote. */
+#define READ_KEEP (5 * DURATION_SECOND)
 
 /* ---- opening ---- */
 
@@ -136,6 +138,7 @@ Containers *containers_open(const ContainersSpec *spec, GError **error) {
         containers->max = spec->max;
         containers->spool_ceiling = spec->spool_ceiling;
         containers->create_timeout = spec->create_timeout;
+        containers->read_keep = spec->read_keep ? spec->read_keep : READ_KEEP;
         containers->changed = spec->changed;
         containers->data = spec->data;
         set_host(containers, spec);
@@ -422,6 +425,25 @@ GPtrArray *containers_list(Containers *containers, const Value *filter) {
 static bool is_listed(Container *container) {
         MUTEX_SCOPE(&container->lock);
         return container->listed;
+}
+
+/* Returns new: all that are listed, referenced. */
+static GPtrArray *copy_listed(Containers *containers) {
+        GPtrArray *copy = g_ptr_array_new_with_free_func((GDestroyNotify) container_free);
+        GHashTableIter iterator;
+        void *value;
+        MUTEX_SCOPE(&containers->lock);
+        g_hash_table_iter_init(&iterator, containers->table);
+        while (g_hash_table_iter_next(&iterator, NULL, &value))
+                if (is_listed(value))
+                        g_ptr_array_add(copy, container_ref(value));
+        return copy;
+}
+
+void containers_tidy(Containers *containers) {
+        g_autoptr(GPtrArray) listed = copy_listed(containers);
+        for (guint i = 0; i < listed->len; i++)
+                container_tidy(listed->pdata[i]);
 }
 
 Container *containers_get(Containers *containers, const char *handle, GError **error) {

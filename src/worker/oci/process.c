@@ -26,6 +26,7 @@ typedef enum { STARTING, RUNNING, ENDED, FAILED } Phase;
 typedef struct {
         int fd;
         int64_t end, limit, punched;
+        bool read; /* to its end */
 } Spool;
 
 typedef struct {
@@ -47,6 +48,7 @@ struct Process {
         char *lost; /* why its end is not known */
         Phase phase;
         bool doubtful;
+        bool told; /* somebody knows how it ended */
         int code;
         Duration ended_at;
         ShimMessage failure;
@@ -168,6 +170,12 @@ static bool read_status(const Process *process, int *ret_code) {
         return true;
 }
 
+/* Before the files are closed: `sent` is one of them. */
+static void mark_read(Process *process) {
+        for (int i = 0; i < SHIM_STREAMS; i++)
+                process->spools[i].read = process->sent[i] >= process->spools[i].end;
+}
+
 Process *process_load(const char *directory, uint32_t number, Shim *shim, GError **error) {
         g_autofree char *path = g_build_filename(directory, "process.json", NULL);
         size_t length;
@@ -199,6 +207,7 @@ Process *process_load(const char *directory, uint32_t number, Shim *shim, GError
         process->doubtful = process->phase == RUNNING;
         process->ended_at = clock_monotonic();
         if (process->phase == ENDED) {
+                mark_read(process);
                 close_files(process);
                 let_go_of_shim(process);
         }
@@ -256,6 +265,7 @@ static void end_with(Process *process, int code, const char *lost) {
         process->lost = g_strdup(lost);
         for (int i = 0; i < SHIM_STREAMS; i++)
                 process->spools[i].end = spool_size(&process->spools[i]);
+        mark_read(process);
         process->code = code;
         process->phase = ENDED;
         process->ended_at = clock_monotonic();
@@ -477,10 +487,12 @@ bool process_start(Process *process, const ProcessStart *start, Cancel *cancel, 
 void process_state(Process *process, ProcessState *ret) {
         MUTEX_SCOPE(&process->lock);
         *ret = (ProcessState){ .ended = process->phase == ENDED,
+                               .read = process->phase == ENDED && process->told,
                                .code = process->code,
                                .failure = process->lost,
                                .ended_at = process->ended_at };
         for (int i = 0; i < SHIM_STREAMS; i++) {
+                ret->read = ret->read && process->spools[i].read;
                 ret->end[i] = process->spools[i].end;
                 ret->turn[i] = process->turn[i];
         }
@@ -582,7 +594,13 @@ void process_mark_sent(Process *process, unsigned stream, int64_t offset) {
             offset > process->spools[stream].end)
                 return;
         process->sent[stream] = offset;
+        process->spools[stream].read = offset == process->spools[stream].end;
         give_room(process, stream);
+}
+
+void process_mark_told(Process *process) {
+        MUTEX_SCOPE(&process->lock);
+        process->told = true;
 }
 
 unsigned process_take_over(Process *process, unsigned stream) {

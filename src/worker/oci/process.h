@@ -57,6 +57,7 @@ bool process_tty(const Process *process);
 
 typedef struct {
         bool ended;
+        bool read;         /* its end and all of its output were sent to somebody */
         Duration ended_at; /* monotonic; of an earlier worker's: when it was loaded */
         int code;          /* exit code, or 128 + signal */
         const char
@@ -89,6 +90,8 @@ int64_t process_first(Process *process, unsigned stream);
 int64_t process_sent(Process *process, unsigned stream);
 /* A reader was sent all before offset: room for more. */
 void process_mark_sent(Process *process, unsigned stream, int64_t offset);
+/* Somebody was told how it ended. */
+void process_mark_told(Process *process);
 /* An attach without offsets reads where the last one stopped, so only the newest may: returns its
  * turn; who sees another in the state stops. */
 unsigned process_take_over(Process *process, unsigned stream);

@@ -44,7 +44,8 @@ static void reap(House *house, const int64_t *ids, size_t count) {
 
 static int64_t forget(House *house, const char *job, int64_t keep) {
         int64_t deleted;
-        OK(build_forget_reaped(house->store, job_id(house, job), keep, PAGE, &deleted, &error));
+        OK(build_forget_reaped(house->store, job_id(house, job), &(HistoryKeep){ keep, keep }, PAGE,
+                               &deleted, &error));
         return deleted;
 }
 
@@ -139,13 +140,13 @@ static void one_off_builds_go_with_their_logs_but_the_newest(House *house) {
         int64_t ids[4], deleted;
         for (size_t i = 0; i < G_N_ELEMENTS(ids); i++)
                 ids[i] = one_off(house);
-        OK(build_forget_one_offs(house->store, 2, PAGE, &deleted, &error));
+        OK(build_forget_one_offs(house->store, &(HistoryKeep){ 2, 0 }, PAGE, &deleted, &error));
         g_assert_cmpint(deleted, ==, 2);
         for (size_t i = 0; i < G_N_ELEMENTS(ids); i++)
                 g_assert_cmpint(is_there(house, ids[i]), ==, i >= 2);
         g_autofree char *log = read_log(house, ids[0], 0);
         g_assert_cmpstr(log, ==, "");
-        OK(build_forget_one_offs(house->store, 2, PAGE, &deleted, &error));
+        OK(build_forget_one_offs(house->store, &(HistoryKeep){ 2, 0 }, PAGE, &deleted, &error));
         g_assert_cmpint(deleted, ==, 0);
 }
 
@@ -166,7 +167,7 @@ static char *refs_of(House *house) {
 
 static void expect_after_forgetting(House *house, int64_t keep, const char *expect) {
         int64_t deleted;
-        OK(version_forget_old(house->store, keep, PAGE, &deleted, &error));
+        OK(version_forget_old(house->store, &(HistoryKeep){ 0, keep }, PAGE, &deleted, &error));
         g_autofree char *left = refs_of(house);
         g_assert_cmpstr(left, ==, expect);
 }
@@ -186,6 +187,19 @@ static void versions_that_nothing_used_go_but_the_newest(House *house) {
         expect_after_forgetting(house, 2, "d c b");
         save_each(house, "e");
         expect_after_forgetting(house, 2, "e d b");
+}
+
+static void a_version_goes_with_the_last_build_that_used_it(House *house) {
+        house_save(house, two_jobs);
+        save_each(house, "a");
+        int64_t ids[] = { over(house, "unit", "a", BUILD_FAILED),
+                          over(house, "unit", "b", BUILD_FAILED),
+                          over(house, "unit", "c", BUILD_SUCCEEDED) };
+        expect_after_forgetting(house, 1, "c b a");
+        reap(house, ids, 2);
+        g_assert_cmpint(forget(house, "unit", 1), ==, 1);
+        g_autofree char *left = refs_of(house);
+        g_assert_cmpstr(left, ==, "c b");
 }
 
 static void versions_of_a_check_that_tells_many_stay(House *house) {
@@ -223,6 +237,7 @@ static void add(void) {
         house_add("/forget/pinned-build", what_a_job_behind_it_is_pinned_to_stays);
         house_add("/forget/one-off", one_off_builds_go_with_their_logs_but_the_newest);
         house_add("/forget/versions", versions_that_nothing_used_go_but_the_newest);
+        house_add("/forget/used", a_version_goes_with_the_last_build_that_used_it);
         house_add("/forget/listed", versions_of_a_check_that_tells_many_stay);
         house_add("/forget/pinned", a_pinned_version_stays);
         house_add("/forget/grew", a_history_is_looked_at_when_it_grew);

@@ -14,7 +14,8 @@ void house_enter(House *house) {
         ContainersSpec spec = { .work_directory = house->directory,
                                 .init = g_getenv("WEIR_INIT"),
                                 .runtime = house->runtime,
-                                .spool_ceiling = house->spool_ceiling };
+                                .spool_ceiling = house->spool_ceiling,
+                                .read_keep = house->read_keep };
         house->containers = containers_open(&spec, &error);
         g_assert_no_error(error);
 }

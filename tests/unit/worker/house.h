@@ -7,7 +7,8 @@ typedef struct {
         char *directory, *root; /* a temporary one; the root file system in it */
         Runtime *runtime;
         Containers *containers;
-        int64_t spool_ceiling; /* of the next house_restart() */
+        int64_t spool_ceiling; /* of the next house_enter(), as: */
+        Duration read_keep;
 } House;
 
 /* NULL, and the test is skipped, when this machine cannot run containers. */

@@ -330,6 +330,46 @@ static void what_ended_can_still_be_read(void) {
         g_assert_true(process_resize(process, (GardenWindow){ 80, 24 }, NULL));
 }
 
+static size_t kept_processes(House *house) {
+        g_autofree char *path = g_build_filename(house->directory, "containers/box/processes",
+                                                 NULL);
+        g_autoptr(GDir) entries = g_dir_open(path, 0, NULL);
+        size_t count = 0;
+        while (g_dir_read_name(entries))
+                count++;
+        return count;
+}
+
+/* As its control and output connections do. */
+static void read_to_the_end(Process *process) {
+        int watch = process_watch(process, NULL), code;
+        ProcessState state;
+        process_wait(process, NULL, &code, NULL);
+        process_state(process, &state);
+        process_mark_sent(process, SHIM_STDOUT, state.end[SHIM_STDOUT]);
+        process_unwatch(process, watch);
+        process_mark_told(process);
+}
+
+static void what_was_read_of_an_ended_process_goes(void) {
+        g_autoptr(House) house = house_open();
+        if (!house)
+                return;
+        house->read_keep = 1;
+        house_restart(house);
+        house_container(house, "box");
+        g_autoptr(Process) unread = house_start(house, "box", NULL, "echo unread", false);
+        g_autoptr(Process) named = house_start(house, "box", "task", "echo named", false);
+        g_autoptr(Process) nobodys = house_start(house, "box", NULL, "echo read", false);
+        int code;
+        process_wait(unread, NULL, &code, NULL);
+        read_to_the_end(named); /* a web node may come back to it */
+        read_to_the_end(nobodys);
+        g_assert_cmpuint(kept_processes(house), ==, 3);
+        containers_tidy(house->containers);
+        g_assert_cmpuint(kept_processes(house), ==, 2);
+}
+
 /* ---- the worker comes back ---- */
 
 static void a_restarted_worker_finds_processes_and_their_output(void) {
@@ -453,6 +493,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/container/init-dies", when_process_1_dies_all_its_processes_ended);
         g_test_add_func("/container/descriptors", ended_processes_hold_no_descriptors);
         g_test_add_func("/container/late", what_ended_can_still_be_read);
+        g_test_add_func("/container/tidy", what_was_read_of_an_ended_process_goes);
         g_test_add_func("/container/restart", a_restarted_worker_finds_processes_and_their_output);
         g_test_add_func("/container/dead", a_container_that_died_meanwhile_is_listed_and_can_go);
         g_test_add_func("/container/read-only", a_mount_can_be_read_only);
