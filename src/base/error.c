@@ -1,6 +1,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 /* What every error of ours carries. */
@@ -23,12 +24,15 @@ static void weir_error_private_clear(WeirErrorPrivate *carried) {
 GQuark weir_error_quark(void);
 G_DEFINE_EXTENDED_ERROR(WeirError, weir_error)
 
-/* Before there are threads: the domain's first use registers it, without a lock. */
-__attribute__((constructor)) static void register_domain(void) {
+static void register_domain(void) {
         weir_error_quark();
 }
 
+/* GLib's own once is invisible to TSan (base/thread.h). */
 GQuark error_quark(void) {
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+        pthread_once(&once, register_domain);
         return weir_error_quark();
 }
 
