@@ -17,6 +17,9 @@ typedef struct {
         const char *path;     /* SQLite: the file */
         const char *conninfo; /* PostgreSQL: libpq's connection string */
         size_t readers;       /* connections for db_read; 0: SQLite 4, PostgreSQL 16 */
+        /* PostgreSQL: a transaction that its program, frozen perhaps, does not go on with for so long loses its locks and
+         * is run again. Well below every lease, or others cannot renew theirs meanwhile. 0: 10 s */
+        Duration standstill;
         const char *encryption_key,
                 *old_encryption_key;   /* 16 or 32 bytes; NULL: none (reference 08 D.6) */
         bool no_migrate;               /* migrate command and tests only */

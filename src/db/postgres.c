@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define READERS_DEFAULT 16
+#define STANDSTILL_DEFAULT (10 * DURATION_SECOND)
 #define WRITERS_MAX 8
 #define RETRIES_MAX 20
 #define RETRY_PAUSE (2 * DURATION_MILLISECOND) /* doubled each time, up to: */
@@ -21,8 +22,7 @@
 #define CLOSE_GRACE (10 * DURATION_SECOND) /* for closures that run when the database is closed */
 
 typedef struct {
-        const char *conninfo; /* borrowed */
-        Cancel *cancel;       /* borrowed */
+        SessionSpec session;
         size_t max;
 
         Mutex mutex; /* over all below */
@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
         Db *db;
         char *conninfo;
+        Duration standstill;
         Pool readers, writers;
         Cancel *abandon; /* interrupts closures: fired when closing took too long */
         Cancel *stop;    /* ends the listener */
@@ -44,8 +45,8 @@ typedef struct {
 /* ---- the pool ---- */
 
 static void pool_init(Pool *pool, const Postgres *postgres, size_t max) {
-        pool->conninfo = postgres->conninfo;
-        pool->cancel = postgres->abandon;
+        pool->session = (SessionSpec){ postgres->conninfo, postgres->standstill,
+                                       postgres->abandon };
         pool->max = max;
         mutex_init(&pool->mutex);
         condition_init(&pool->changed);
@@ -91,7 +92,7 @@ static Session *pool_take(Pool *pool, GError **error) {
                 pool->count++;
         mutex_unlock(&pool->mutex);
         if (!session) {
-                session = session_open(pool->conninfo, pool->cancel, error);
+                session = session_open(&pool->session, error);
                 if (!session)
                         pool_give(pool, NULL);
         }
@@ -180,7 +181,7 @@ static bool run_transaction(Db *db, Pool *pool, bool writing, DbFn fn, void *dat
                 if (outcome == DONE)
                         return true;
                 if (outcome == FAILED || attempt == RETRIES_MAX ||
-                    !pause_before_retry(pool->cancel, attempt, NULL)) {
+                    !pause_before_retry(pool->session.cancel, attempt, NULL)) {
                         g_propagate_error(error, g_steal_pointer(&failure));
                         return false;
                 }
@@ -209,7 +210,8 @@ static bool postgres_now(DbTx *tx, int64_t *ret_microseconds, GError **error) {
 /* ---- the listener ---- */
 
 static Session *listener_open(Postgres *postgres, GError **error) {
-        g_autoptr(Session) session = session_open(postgres->conninfo, postgres->stop, error);
+        const SessionSpec spec = { postgres->conninfo, postgres->standstill, postgres->stop };
+        g_autoptr(Session) session = session_open(&spec, error);
         if (!session || !session_do(session, "LISTEN " NOTIFY_CHANNEL, NULL, error))
                 return NULL;
         return g_steal_pointer(&session);
@@ -256,6 +258,7 @@ static bool postgres_open(Db *db, const DbSpec *spec, GError **error) {
         Postgres *postgres = db->state = g_new0(Postgres, 1);
         postgres->db = db;
         postgres->conninfo = g_strdup(spec->conninfo);
+        postgres->standstill = spec->standstill ? spec->standstill : STANDSTILL_DEFAULT;
         postgres->abandon = cancel_new(NULL);
         postgres->stop = cancel_new(NULL);
         pool_init(&postgres->readers, postgres, spec->readers ? spec->readers : READERS_DEFAULT);

@@ -15,8 +15,14 @@ typedef struct {
         Cancel *cancel; /* borrowed: the driver's, interrupts every wait */
 } Session;
 
-/* Connects and configures. */
-Session *session_open(const char *conninfo, Cancel *cancel, GError **error);
+typedef struct {
+        const char *conninfo;
+        Duration standstill; /* as in DbSpec, never 0 */
+        Cancel *cancel;      /* interrupts every wait of the session */
+} SessionSpec;
+
+/* Connects and configures. Borrows what is in spec, while the session lives. */
+Session *session_open(const SessionSpec *spec, GError **error);
 void session_close(Session *session); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_close)
 bool session_alive(const Session *session);

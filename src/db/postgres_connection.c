@@ -17,22 +17,34 @@ typedef struct {
 
 /* ---- errors ---- */
 
+/* idle_in_transaction_session_timeout: what it did is rolled back, for sure */
+#define STATE_STOOD_STILL "25P03"
+
 typedef struct {
         const char *prefix; /* of the SQLSTATE */
         ErrorCode code;
 } State;
 
 static const State states[] = {
-        { "23505", ERROR_EXISTS },      { "23", ERROR_INVALID },        { "22", ERROR_INVALID },
-        { "28", ERROR_DENIED },         { "42501", ERROR_DENIED },      { "3D", ERROR_NOT_FOUND },
-        { "40", ERROR_BUSY },           { "53300", ERROR_UNAVAILABLE }, { "53", ERROR_IO },
-        { "57P", ERROR_UNAVAILABLE },   { "08", ERROR_UNAVAILABLE },    { "58", ERROR_IO },
-        { "25P03", ERROR_UNAVAILABLE },
+        { "23505", ERROR_EXISTS },
+        { "23", ERROR_INVALID },
+        { "22", ERROR_INVALID },
+        { "28", ERROR_DENIED },
+        { "42501", ERROR_DENIED },
+        { "3D", ERROR_NOT_FOUND },
+        { "40", ERROR_BUSY },
+        { "53300", ERROR_UNAVAILABLE },
+        { "53", ERROR_IO },
+        { "57P", ERROR_UNAVAILABLE },
+        { "08", ERROR_UNAVAILABLE },
+        { "58", ERROR_IO },
+        { STATE_STOOD_STILL, ERROR_UNAVAILABLE },
 };
 
 /* serialization_failure, deadlock_detected */
 static bool state_passes(const char *state) {
-        return g_str_equal(state, "40001") || g_str_equal(state, "40P01");
+        return g_str_equal(state, "40001") || g_str_equal(state, "40P01") ||
+               g_str_equal(state, STATE_STOOD_STILL);
 }
 
 static ErrorCode code_for(const char *state) {
@@ -56,12 +68,13 @@ static bool check(const Session *session, const PGresult *result, bool *ret_pass
                 return true;
         const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
         const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-        if (!state || PQstatus(session->handle) != CONNECTION_OK) {
+        bool passes = state && state_passes(state);
+        if (ret_passes)
+                *ret_passes = passes;
+        if (!state || (!passes && PQstatus(session->handle) != CONNECTION_OK)) {
                 connection_error(session, error);
                 return false;
         }
-        if (ret_passes)
-                *ret_passes = state_passes(state);
         g_set_error(error, ERROR, (int) code_for(state), "database: %s", text ? text : state);
         return false;
 }
@@ -101,10 +114,11 @@ static bool await_input(Session *session, GError **error) {
 /* Collects what was sent for: the first result that failed, else the last one. Returns new. */
 static PGresult *collect(Session *session, GError **error) {
         g_autoptr(PGresult) kept = NULL;
+        g_autoptr(GError) local = NULL;
         bool failed = false;
         if (!flush(session, error))
                 return NULL;
-        while (await_input(session, error)) {
+        while (await_input(session, &local)) {
                 PGresult *result = PQgetResult(session->handle);
                 if (!result) {
                         if (!kept)
@@ -119,6 +133,9 @@ static PGresult *collect(Session *session, GError **error) {
                 kept = result;
                 failed = PQresultStatus(result) == PGRES_FATAL_ERROR;
         }
+        if (failed) /* the connection ends with its failure, which says more */
+                return g_steal_pointer(&kept);
+        g_propagate_error(error, g_steal_pointer(&local));
         return NULL;
 }
 
@@ -385,7 +402,7 @@ static bool await_connection(Session *session, GError **error) {
         return true;
 }
 
-static bool configure(Session *session, GError **error) {
+static bool configure(Session *session, Duration standstill, GError **error) {
         int version = PQserverVersion(session->handle);
         if (version < SERVER_VERSION_MIN) {
                 g_set_error(error, ERROR, ERROR_UNSUPPORTED,
@@ -398,23 +415,23 @@ static bool configure(Session *session, GError **error) {
                 connection_error(session, error);
                 return false;
         }
-        /* A node that stopped in the middle of a transaction must not hold its locks for ever. */
-        return session_do(session,
-                          "SET client_min_messages = warning;"
-                          "SET idle_in_transaction_session_timeout = 30000;"
-                          "SET extra_float_digits = 3",
-                          NULL, error);
+        g_autofree char *settings = g_strdup_printf(
+                "SET client_min_messages = warning;"
+                "SET idle_in_transaction_session_timeout = %" G_GINT64_FORMAT ";"
+                "SET extra_float_digits = 3",
+                (int64_t) (standstill / DURATION_MILLISECOND));
+        return session_do(session, settings, NULL, error);
 }
 
-Session *session_open(const char *conninfo, Cancel *cancel, GError **error) {
+Session *session_open(const SessionSpec *spec, GError **error) {
         /* What conninfo says comes later and wins. */
         static const char *const keys[] = {
                 "fallback_application_name", "client_encoding", "keepalives_idle",
                 "tcp_user_timeout",          "dbname",          NULL
         };
-        const char *const values[] = { "weir", "UTF8", "10", "20000", conninfo, NULL };
+        const char *const values[] = { "weir", "UTF8", "10", "20000", spec->conninfo, NULL };
         g_autoptr(Session) session = g_new0(Session, 1);
-        session->cancel = cancel;
+        session->cancel = spec->cancel;
         session->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         session->handle = PQconnectStartParams(keys, values, 1);
         g_assert(session->handle);
@@ -422,7 +439,7 @@ Session *session_open(const char *conninfo, Cancel *cancel, GError **error) {
                 connection_error(session, error);
                 return NULL;
         }
-        if (!await_connection(session, error) || !configure(session, error))
+        if (!await_connection(session, error) || !configure(session, spec->standstill, error))
                 return NULL;
         return g_steal_pointer(&session);
 }

@@ -3,17 +3,23 @@
 #include "base/fault.h"
 #include "store/internal.h"
 
-bool tx_lease_check(DbTx *tx, int64_t build_id, int64_t epoch, GError **error) {
-        int64_t newest;
-        if (!tx_int(tx, 0, &newest,
-                    SQL("SELECT epoch FROM build_leases WHERE build_id = $1", DB_INT(build_id)),
-                    error))
-                return false;
+static bool is_newest(int64_t newest, int64_t build_id, int64_t epoch, GError **error) {
         if (newest != epoch)
                 g_set_error(error, ERROR, ERROR_STALE,
                             "the lease of build %" G_GINT64_FORMAT " is not ours any more",
                             build_id);
         return newest == epoch;
+}
+
+/* The lock holds up whoever takes the lease until this transaction has ended: what he reads next, he reads whole. */
+bool tx_lease_check(DbTx *tx, int64_t build_id, int64_t epoch, GError **error) {
+        int64_t newest;
+        return tx_int(tx, 0, &newest,
+                      SQL("SELECT epoch FROM build_leases WHERE build_id = $1 {{postgres}} FOR "
+                          "SHARE {{end}}",
+                          DB_INT(build_id)),
+                      error) &&
+               is_newest(newest, build_id, epoch, error);
 }
 
 typedef struct {
@@ -152,7 +158,12 @@ bool build_lease_release(Store *store, const BuildLease *lease, GError **error) 
 
 static bool check_in(DbTx *tx, void *data, GError **error) {
         const BuildLease *lease = data;
-        return tx_lease_check(tx, lease->build_id, lease->epoch, error);
+        int64_t newest;
+        return tx_int(tx, 0, &newest,
+                      SQL("SELECT epoch FROM build_leases WHERE build_id = $1",
+                          DB_INT(lease->build_id)),
+                      error) &&
+               is_newest(newest, lease->build_id, lease->epoch, error);
 }
 
 bool build_lease_check(Store *store, const BuildLease *lease, GError **error) {

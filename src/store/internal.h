@@ -166,6 +166,7 @@ typedef struct {
 bool build_finish_commit(Store *store, const FinishCommit *commit, GError **error);
 
 /* ---- build_lease.c ---- */
+/* Nobody takes the lease before this transaction ends: in one that writes. ERROR_STALE. */
 bool tx_lease_check(DbTx *tx, int64_t build_id, int64_t epoch, GError **error);
 
 /* ---- version.c ---- */

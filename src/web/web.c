@@ -22,6 +22,9 @@
 /* What a burst of work needed is given back to the system so often: the allocator itself keeps it, in pieces. */
 #define TRIM_MILLISECONDS 10000
 
+/* What stands still in the database lets go after this part of the lease, so that the others renew theirs in time. */
+#define STANDSTILL_PART 3
+
 #define WORKER_SOCKET "worker.sock"
 #define WORKER_CONNECTIONS_MAX 64
 
@@ -102,6 +105,7 @@ static bool open_store(Web *web, GError **error) {
                                    .path = path,
                                    .conninfo = conninfo,
                                    .readers = postgres ? (size_t) options->backend_max_conns : 0,
+                                   .standstill = options->node_lease / STANDSTILL_PART,
                                    .encryption_key = options->encryption_key,
                                    .old_encryption_key = options->old_encryption_key },
                            .log_directory = logs,

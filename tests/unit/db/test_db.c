@@ -514,6 +514,42 @@ static void a_lost_connection_is_told_and_replaced(Fixture *fixture) {
         ear_clear(&ear);
 }
 
+typedef struct {
+        Fixture *fixture;
+        bool goes_on; /* with a statement; else straight to the commit */
+        int calls;
+} Still;
+
+static void add_ten(void *data) {
+        fixture_do(data, "UPDATE things SET size = size + 10 WHERE name = 'counter'");
+}
+
+/* The other gets at the row only once this transaction has lost it. */
+static bool stand_still(DbTx *tx, void *data, GError **error) {
+        Still *still = data;
+        bool first = ++still->calls == 1;
+        if (!db_exec(tx, error, "UPDATE things SET size = size + 1 WHERE name = 'counter'"))
+                return false;
+        if (first)
+                thread_join(thread_start("other", add_ten, still->fixture));
+        return !first || !still->goes_on ||
+               db_exec(tx, error, "INSERT INTO things (name) VALUES ('another')");
+}
+
+static void what_stands_still_lets_go_and_is_run_again(Fixture *fixture) {
+        fixture->spec.standstill = 200 * DURATION_MILLISECOND;
+        open_things(fixture);
+        for (int goes_on = 0; goes_on < 2; goes_on++) {
+                fixture_do(fixture, "UPDATE things SET size = 0");
+                Still still = { .fixture = fixture, .goes_on = goes_on };
+                write_ok(fixture, stand_still, &still);
+                g_assert_cmpint(still.calls, ==, 2);
+                g_assert_cmpint(
+                        fixture_int(fixture, "SELECT size FROM things WHERE name = 'counter'"), ==,
+                        11);
+        }
+}
+
 static bool leave_type_open(DbTx *tx, void *data, GError **error) {
         g_autoptr(DbRows) rows = db_query(tx, error, "SELECT sum(size) FROM things");
         return rows != NULL;
@@ -550,6 +586,7 @@ static void add(void) {
         fixture_add("/db/readers", more_readers_than_connections_take_turns);
         fixture_add("/db/notify", notifications_come_once_and_only_after_a_commit);
         fixture_add_one("/db/lost", DB_POSTGRES, a_lost_connection_is_told_and_replaced);
+        fixture_add_one("/db/standstill", DB_POSTGRES, what_stands_still_lets_go_and_is_run_again);
         fixture_add_one("/db/type", DB_POSTGRES, a_type_that_only_one_has_is_refused);
         fixture_add_one("/db/absent", DB_POSTGRES, a_server_that_is_not_there_is_unavailable);
 }

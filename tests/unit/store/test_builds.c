@@ -1,3 +1,5 @@
+#include "store/internal.h"
+
 #include "house.h"
 
 #include "base/fault.h"
@@ -93,6 +95,54 @@ static void an_old_epoch_is_refused_everywhere(House *house) {
         g_autoptr(GPtrArray) outputs = NULL;
         OK(build_versions(house->store, id, true, NULL, &outputs, &error));
         g_assert_cmpuint(outputs->len, ==, 1);
+}
+
+typedef struct {
+        House *house;
+        const BuildLease *lease;
+        int runs;
+} Frozen;
+
+static void take_over(void *data) {
+        Frozen *frozen = data;
+        BuildLease lease;
+        OK(build_lease_acquire(frozen->house->store, frozen->lease->build_id, "other",
+                               DURATION_MINUTE, &lease, &error));
+        g_autoptr(BuildLogWriter)
+                writer = OK(build_log_writer_new(frozen->house->store, &lease, &error));
+        g_autoptr(Event) event = event_log("1", "stdout", "new", 3, 0);
+        OK(build_log_append(writer, event, NULL, &error) && build_log_flush(writer, &error));
+}
+
+/* Its node freezes after the check, and goes on when another has taken the build over. */
+static bool append_late(DbTx *tx, void *data, GError **error) {
+        Frozen *frozen = data;
+        if (!tx_lease_check(tx, frozen->lease->build_id, frozen->lease->epoch, error) ||
+            !db_exec(tx, error,
+                     "INSERT INTO log_chunks (build_id, first_event, events, epoch, data) VALUES "
+                     "($1, 1, 1, $2, $3)",
+                     DB_INT(frozen->lease->build_id), DB_INT(frozen->lease->epoch),
+                     DB_BYTES("late", 4)))
+                return false;
+        if (frozen->runs++ == 0)
+                thread_join(thread_start("other", take_over, frozen));
+        return true;
+}
+
+static void what_was_checked_before_a_takeover_is_not_committed_after_it(House *house) {
+        if (house->fixture->kind == DB_SQLITE)
+                return; /* one node */
+        house->fixture->spec.standstill = 200 * DURATION_MILLISECOND;
+        house_open(house);
+        house_save(house, two_jobs);
+        BuildLease old;
+        int64_t id = started_build(house, "unit", &old);
+        OK(build_lease_release_node(house->store, "n", &error));
+        Frozen frozen = { .house = house, .lease = &old };
+        FAILS(db_write(store_db(house->store), append_late, &frozen, &error), ERROR_STALE);
+        g_assert_cmpint(frozen.runs, ==, 1);
+        g_autofree char *log = read_log(house, id, 0);
+        g_assert_cmpstr(log, ==, "0 status started\n1 log new\n");
 }
 
 static void after_a_crash_between_log_and_status_the_log_decides(House *house) {
@@ -287,6 +337,8 @@ static void add(void) {
         house_add("/store/builds/final", only_one_of_two_finishes_counts);
         house_add("/store/builds/aborted", an_aborted_pending_build_does_not_start);
         house_add("/store/builds/fencing", an_old_epoch_is_refused_everywhere);
+        house_add("/store/builds/takeover",
+                  what_was_checked_before_a_takeover_is_not_committed_after_it);
         house_add("/store/builds/crash", after_a_crash_between_log_and_status_the_log_decides);
         house_add("/store/builds/force", force_takes_the_build_from_whoever_runs_it);
         house_add("/store/builds/journal", a_journal_remembers_what_was_begun_until_the_end);
