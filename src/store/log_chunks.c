@@ -1,4 +1,5 @@
 /* Logs in rows, with PostgreSQL: a row for each flush, appended under the build's lease. */
+#include "base/fault.h"
 #include "store/log_keeper.h"
 
 /* Rows read at once. */
@@ -77,6 +78,13 @@ static bool append_in(DbTx *tx, void *data, GError **error) {
 
 static bool chunks_append(Store *store, LogTail *tail, const LogAppend *append, GError **error) {
         Chunks chunks = { .build_id = tail->build_id, .tail = tail, .append = append };
+        if (fault_here("build-log-append")) {
+                g_set_error(error, ERROR, ERROR_IO,
+                            "append to the log of build %" G_GINT64_FORMAT
+                            ": as the fault point said",
+                            tail->build_id);
+                return false;
+        }
         if (!db_write(store->db, append_in, &chunks, error))
                 return false;
         tail->next_event += (int64_t) append->events;

@@ -312,6 +312,21 @@ static bool tick_in(DbTx *tx, void *data, GError **error) {
         return true;
 }
 
+static bool listen_in(DbTx *tx, void *data, GError **error) {
+        const Duration *patience = data;
+        Time now;
+        return db_now(tx, &now, error) &&
+               tx_exec(tx,
+                       SQL("UPDATE workers SET expires = $2 WHERE expires > 0 AND expires < $2 AND "
+                           "NOT EXISTS (SELECT 1 FROM lease_nodes WHERE expires > $1)",
+                           DB_INT(now), DB_INT(now + *patience / 1000)),
+                       NULL, error);
+}
+
+bool worker_listen_again(Store *store, Duration patience, GError **error) {
+        return db_write(store->db, listen_in, &patience, error);
+}
+
 static bool due_in(DbTx *tx, void *data, GError **error) {
         Time now;
         return db_now(tx, &now, error) &&

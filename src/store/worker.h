@@ -92,3 +92,6 @@ typedef struct {
         int64_t deleted, stalled, landed;
 } WorkerTick;
 bool worker_tick(Store *store, Duration stalled_timeout, WorkerTick *ret, GError **error);
+/* At a web node's start: unless another one listened meanwhile, nobody could have heard the workers. None is silent
+ * before it has had this long to be heard. */
+bool worker_listen_again(Store *store, Duration patience, GError **error);

@@ -25,6 +25,9 @@
 /* What stands still in the database lets go after this part of the lease, so that the others renew theirs in time. */
 #define STANDSTILL_PART 3
 
+/* Twice the workers' heartbeat. */
+#define WORKER_PATIENCE DURATION_MINUTE
+
 #define WORKER_SOCKET "worker.sock"
 #define WORKER_CONNECTIONS_MAX 64
 
@@ -115,7 +118,8 @@ static bool open_store(Web *web, GError **error) {
                 return false;
         web->store = store_open(&spec, error);
         return web->store && team_save_main(web->store, web->main_team, error) &&
-               component_register_all(web->store, options->gc_interval, error);
+               component_register_all(web->store, options->gc_interval, error) &&
+               worker_listen_again(web->store, WORKER_PATIENCE, error);
 }
 
 static bool open_auth(Web *web, GError **error) {

@@ -29,6 +29,10 @@ static void a_worker_registers_and_keeps_alive(House *house) {
         FAILS(worker_heartbeat(house->store, "x", &(WorkerBeat){ 0 }, &error), ERROR_NOT_FOUND);
 }
 
+static bool now_in(DbTx *tx, void *data, GError **error) {
+        return db_now(tx, data, error);
+}
+
 static void a_silent_worker_stalls_and_comes_back(House *house) {
         g_autoptr(Value) payload = json("{'name':'w','addr':'a','platform':'linux'}");
         WorkerRegistration registration = { .payload = payload, .ttl = 1000 };
@@ -43,6 +47,46 @@ static void a_silent_worker_stalls_and_comes_back(House *house) {
                 house->store, "w", &(WorkerBeat){ .ttl = DURATION_MINUTE }, &error));
         g_assert_cmpint(back->state, ==, WORKER_RUNNING);
         FAILS(worker_prune(house->store, "w", &error), ERROR_DENIED);
+}
+
+static void wait_past(House *house, Time then) {
+        Time now;
+        do
+                OK(db_read(store_db(house->store), now_in, &now, &error));
+        while (now <= then);
+}
+
+static void a_worker_that_nobody_could_hear_is_not_silent(House *house) {
+        g_autoptr(Value) payload = json("{'name':'w','addr':'a','platform':'linux'}");
+        WorkerRegistration registration = { .payload = payload, .ttl = 1000 };
+        g_autoptr(Worker) worker = NULL;
+        OK(worker_register(house->store, &registration, &worker, &error));
+        wait_past(house, worker->expires);
+        house_open(house); /* the web node was away */
+        OK(worker_listen_again(house->store, DURATION_MINUTE, &error));
+        WorkerTick tick;
+        OK(worker_tick(house->store, 0, &tick, &error));
+        g_assert_cmpint(tick.stalled, ==, 0);
+        g_autoptr(Worker) after = OK(worker_find(house->store, "w", &error));
+        g_assert_cmpint(after->state, ==, WORKER_RUNNING);
+        g_assert_cmpint(after->expires, >, worker->expires);
+}
+
+static void a_worker_that_another_node_would_have_heard_is_silent(House *house) {
+        g_autoptr(Value) payload = json("{'name':'w','addr':'a','platform':'linux'}");
+        WorkerRegistration registration = { .payload = payload, .ttl = 1000 };
+        g_autoptr(Worker) worker = NULL;
+        uint64_t buckets;
+        if (house->fixture->kind == DB_SQLITE)
+                return; /* one node */
+        OK(worker_register(house->store, &registration, &worker, &error));
+        OK(lease_bucket_renew(house->store, LEASE_CHECKS, "other", DURATION_MINUTE, &buckets,
+                              &error));
+        wait_past(house, worker->expires);
+        OK(worker_listen_again(house->store, DURATION_MINUTE, &error));
+        WorkerTick tick;
+        OK(worker_tick(house->store, 0, &tick, &error));
+        g_assert_cmpint(tick.stalled, ==, 1);
 }
 
 static void a_leaving_worker_waits_for_its_builds(House *house) {
@@ -471,6 +515,9 @@ static void an_artifact_that_was_sent_in_is_found_by_its_team(House *house) {
 static void add(void) {
         house_add("/store/workers/register", a_worker_registers_and_keeps_alive);
         house_add("/store/workers/stalled", a_silent_worker_stalls_and_comes_back);
+        house_add("/store/workers/unheard", a_worker_that_nobody_could_hear_is_not_silent);
+        house_add("/store/workers/overheard",
+                  a_worker_that_another_node_would_have_heard_is_silent);
         house_add("/store/workers/leaving", a_leaving_worker_waits_for_its_builds);
         house_add("/store/workers/name", a_name_belongs_to_who_took_it);
         house_add("/store/workers/tasks", tasks_take_places_up_to_the_limit);
