@@ -342,7 +342,7 @@ static size_t kept_processes(House *house) {
 
 /* As its control and output connections do. */
 static void read_to_the_end(Process *process) {
-        int watch = process_watch(process, NULL), code;
+        int watch = process_watch(process, PROCESS_WATCH_END, NULL), code;
         ProcessState state;
         process_wait(process, NULL, &code, NULL);
         process_state(process, &state);
