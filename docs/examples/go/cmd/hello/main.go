@@ -1,0 +1,12 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"example.test/hello/greet"
+)
+
+var version = "dev"
+
+func main() { fmt.Println(greet.To(os.Args[1:]...), version) }

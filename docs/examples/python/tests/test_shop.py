@@ -1,0 +1,3 @@
+import shop
+def test_total():
+    assert shop.total([10, 20]) == 35.7
