@@ -271,6 +271,28 @@ def test_a_start_that_cannot_be_says_why_and_touches_nothing(place, row):
         assert not set(after) - set(before)
 
 
+def dump(database):
+    """A PostgreSQL database's tables and rows as text."""
+    words = ["pg_dump", "--inserts", "-h", database.place["host"], "-U", database.place["user"], database.name]
+    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return [line for line in text.splitlines() if "restrict " not in line]  # a word of the dump's own, each time another
+
+
+def test_a_postgresql_database_of_a_newer_version_is_refused_and_left_as_it_is(place, postgres):
+    database = house.Database(postgres)
+    server = house.House(place, database=database)
+    server.start_web()
+    server.stop()
+    database.psql("UPDATE weir_schema SET version = 9999 WHERE version = (SELECT max(version) FROM weir_schema)")
+    before = dump(database)
+    run = start(Start("newer", ["web", "--work-dir", str(place / "web"), "--bind-ip", "127.0.0.1", "--bind-port", "0", *USER,
+                                *database.flags()], ""), place)
+    assert run.returncode == 1
+    assert re.search(r"^error: database has version 9999, and this program knows versions up to \d+: "
+                     r"start a newer program, or restore a backup$", run.stderr, re.M), run.stderr
+    assert dump(database) == before
+
+
 # ---- requests of a server that runs ----
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
