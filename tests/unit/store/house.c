@@ -48,11 +48,20 @@ static void run_registered(Fixture *fixture) {
         run(fixture, (HouseFn) g_hash_table_lookup(functions, path));
 }
 
-void house_add(const char *path, HouseFn fn) {
+static void register_function(const char *path, HouseFn fn) {
         if (!functions)
                 functions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         g_hash_table_insert(functions, g_strdup(path), (void *) fn);
+}
+
+void house_add(const char *path, HouseFn fn) {
+        register_function(path, fn);
         fixture_add(path, run_registered);
+}
+
+void house_add_one(const char *path, DbKind kind, HouseFn fn) {
+        register_function(path, fn);
+        fixture_add_one(path, kind, run_registered);
 }
 
 int house_main(int argc, char **argv, void (*add)(void)) {

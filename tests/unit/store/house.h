@@ -17,7 +17,8 @@ typedef void (*HouseFn)(House *house);
 
 /* Registers <path>/sqlite and <path>/postgres: the store is open, the team "main" is there. */
 void house_add(const char *path, HouseFn fn);
-void house_open(House *house); /* closes what is open */
+void house_add_one(const char *path, DbKind kind, HouseFn fn); /* where the kind does not matter */
+void house_open(House *house);                                 /* closes what is open */
 void house_close(House *house);
 int house_main(int argc, char **argv, void (*add)(void));
 
