@@ -159,6 +159,7 @@ typedef struct {
         int64_t output_from, error_from; /* where a re-attach goes on, between Weir ends */
         bool attach_only; /* the process was started before: never start it again (puts, G4) */
         bool once;        /* never start it again when the answer to that was lost */
+        bool *ret_lost;   /* true when it began and its end could not be learned; may be NULL */
 } ProcessNeed;
 
 /*

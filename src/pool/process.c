@@ -235,6 +235,11 @@ static void tell_exit_status(const Run *run) {
                                     NULL);
 }
 
+static void tell_lost(const Run *run) {
+        if (run->need->ret_lost)
+                *run->need->ret_lost = !cancel_fired(run->cancel);
+}
+
 static void run_clear(Run *run) {
         process_stream_clear(&run->stream);
 }
@@ -250,10 +255,15 @@ bool pool_process_run(PoolContainer *container, const ProcessNeed *need, Cancel 
         run.stream.data = need->data;
         run.stream.offsets[STREAM_OUTPUT] = need->output_from;
         run.stream.offsets[STREAM_ERRORS] = need->error_from;
-        if (!begin(&run, error) || !container_await_mark(container, error) || !follow(&run, error))
+        if (!begin(&run, error) || !container_await_mark(container, error))
                 return false;
+        if (!follow(&run, error)) {
+                tell_lost(&run);
+                return false;
+        }
         process_stream_disconnect(&run.stream);
         if (run.stream.failure) {
+                tell_lost(&run);
                 g_set_error(error, ERROR, ERROR_PROTOCOL, "connection: process error: %s",
                             run.stream.failure);
                 return false;

@@ -157,12 +157,12 @@ static bool finish(const Put *put, const ScriptResult *result, bool *ret_succeed
         return true;
 }
 
-/* What a script did that we lost sight of nobody can tell; it must not be done twice. */
-static bool lost_sight(const Put *put, GError **error) {
+/* What a script did that we lost sight of nobody can tell; it must not be done twice. reason: why, or NULL. */
+static bool lost_sight(const Put *put, const GError *reason, GError **error) {
         g_set_error(error, ERROR, ERROR_UNAVAILABLE,
                     "put '%s' was under way when its container was lost: its effect is unknown, it "
-                    "is not repeated",
-                    put->plan->name);
+                    "is not repeated%s%s",
+                    put->plan->name, reason ? ": " : "", reason ? reason->message : "");
         return false;
 }
 
@@ -170,9 +170,10 @@ static bool run_script(const Put *put, PoolContainer *container, ScriptResult *r
                        GError **error) {
         const StepCall *call = put->call;
         g_autoptr(GError) local = NULL;
+        bool lost = false;
 
         if (put->resumed && pool_container_created(container))
-                return lost_sight(put, error);
+                return lost_sight(put, NULL, error);
         if (!put->resumed) {
                 if (!run_emit_once(call->run, call->plan->id, "start",
                                    event_start_put(call->plan->id, clock_now()), error))
@@ -189,11 +190,12 @@ static bool run_script(const Put *put, PoolContainer *container, ScriptResult *r
                                 .params = put->params,
                                 .keep_result = true,
                                 .once = true,
-                                .attach_only = put->resumed };
+                                .attach_only = put->resumed,
+                                .ret_lost = &lost };
         if (script_run(call, &script, put->clock->cancel, ret, &local))
                 return true;
-        if (error_is(local, ERROR_NOT_FOUND))
-                return lost_sight(put, error);
+        if (lost || error_is(local, ERROR_NOT_FOUND))
+                return lost_sight(put, lost ? local : NULL, error);
         g_propagate_error(error, g_steal_pointer(&local));
         return false;
 }

@@ -187,6 +187,7 @@ bool script_run(const StepCall *call, const Script *script, Cancel *cancel, Scri
                                               .error_from = logged,
                                               .attach_only = script->attach_only,
                                               .once = script->once,
+                                              .ret_lost = script->ret_lost,
                                       },
                                       cancel, &result.status, error);
         if (!run_output_flush(log, ended ? error : NULL) || !ended)

@@ -11,6 +11,7 @@ typedef struct {
         bool keep_result; /* get, put: process "resource", its answer kept as a property */
         bool once;        /* a put: never begun again when it is not known whether it began */
         bool attach_only; /* a put that began in another life: never begin it again */
+        bool *ret_lost;   /* as ProcessNeed; may be NULL */
 } Script;
 
 typedef struct {

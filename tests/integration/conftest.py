@@ -22,27 +22,37 @@ def containers():
         pytest.skip(why)
 
 
-@pytest.fixture
-def place(tmp_path_factory):
-    """A folder for a house.House, that containers, which run as others, may enter."""
-    why = house.missing()
-    if why:
-        pytest.skip(why)
-    directory = tmp_path_factory.mktemp("house")
+def open_folder(tmp_path_factory, name):
+    """That containers, which run as others, may enter: pytest's own only root may."""
+    directory = tmp_path_factory.mktemp(name)
     for folder in [directory, *directory.parents]:
         if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
             folder.chmod(0o755)
     return directory
 
 
+@pytest.fixture
+def place(tmp_path_factory):
+    """A folder for a house.House."""
+    why = house.missing()
+    if why:
+        pytest.skip(why)
+    return open_folder(tmp_path_factory, "house")
+
+
+@pytest.fixture(scope="module")
+def module_place(tmp_path_factory):
+    """The same for a house that a module's tests share."""
+    why = house.missing()
+    if why:
+        pytest.skip(why)
+    return open_folder(tmp_path_factory, "scene")
+
+
 @pytest.fixture(scope="module")
 def weir(containers, tmp_path_factory, request):
     """A running quickstart for a module's tests. A module adds flags with WEIR_FLAGS = [...]."""
-    # Not below pytest's own folder, which only root may enter: containers run as others.
-    server = harness.Weir(tmp_path_factory.mktemp("weir"), *getattr(request.module, "WEIR_FLAGS", []))
-    for folder in [server.directory, *server.directory.parents]:
-        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
+    server = harness.Weir(open_folder(tmp_path_factory, "weir"), *getattr(request.module, "WEIR_FLAGS", []))
     server.start()
     yield server
     server.stop()

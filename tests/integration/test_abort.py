@@ -1,17 +1,16 @@
 """An abort reaches a build wherever it waits: within a second it has ended."""
 
 import contextlib
-import os
 import shutil
 import signal
 import time
 
 import pytest
 
-import harness
 import house
+import scenes
+from scenes import saw, saw_text, task, until
 
-IMAGE = {"type": "mock", "source": {"mirror_self": True}}
 LIMIT = 1.0
 TRIES = 3  # other work on the machine may cost one of them its second
 
@@ -22,21 +21,20 @@ exec {runc} "$@"
 """
 
 
-class Scene:
+class Scene(scenes.Scene):
+    """With a second worker, and a runtime that can be held."""
+
     def __init__(self, place):
-        self.place = place
         runtime = place / "runtime"
         runtime.write_text(RUNTIME.format(place=place, runc=shutil.which("runc")))
         runtime.chmod(0o755)
         flags = ["--container-placement-strategy", "limit-active-tasks", "--max-active-tasks-per-worker", "2"]
-        self.house = house.House(place, flags, ["--oci-runtime", runtime, "--connection-drain-timeout", "2s"]).start()
+        super().__init__(place, flags, ["--oci-runtime", runtime])
         self.other = house.House(place / "other", worker_flags=["--tag", "other", "--connection-drain-timeout", "2s"])
         self.other.directory.mkdir()
         self.other.web_directory, self.other.worker_name = self.house.web_directory, "w2"
         self.other.start_worker()
         self.other.worker.wait_for("registered")
-        self.api = house.Api(self.house).login()
-        self.count = 0
 
     def stop(self):
         with contextlib.suppress(FileNotFoundError):
@@ -45,17 +43,7 @@ class Scene:
             if part.worker:
                 part.worker.signal(signal.SIGCONT)
         self.other.stop()
-        self.house.stop()
-
-    def set(self, plan, **job):
-        self.count += 1
-        name = f"p{self.count}"
-        self.api.set_pipeline(name, {"jobs": [{"name": "job", "plan": plan, **job}]})
-        return name
-
-    def start(self, plan, **job):
-        name = self.set(plan, **job)
-        return house.Watcher(self.api, self.api.trigger(name, "job"))
+        super().stop()
 
     def abort(self, watcher):
         """How long it takes until the end is seen."""
@@ -67,37 +55,10 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    why = house.missing()
-    if why:
-        pytest.skip(why)
-    place = tmp_path_factory.mktemp("scene")
-    for folder in [place, *place.parents]:
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
-    made = Scene(place)
+def scene(module_place):
+    made = Scene(module_place)
     yield made
     made.stop()
-
-
-def task(name, script, **rest):
-    return {"task": name, "config": {"platform": "linux", "image_resource": IMAGE,
-                                     "run": {"path": "sh", "args": ["-c", script]}}, **rest}
-
-
-def until(condition):
-    deadline = time.monotonic() + harness.PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def saw(watcher, event, count=1):
-    until(lambda: sum(e["event"] == event for e in watcher.events) >= count)
-
-
-def saw_text(watcher, text):
-    until(lambda: text in "".join(e["data"].get("payload", "") for e in watcher.events if e["event"] == "log"))
 
 
 # Each yields a watcher of a build that waits at its place, and tidies up afterwards.

@@ -80,15 +80,8 @@ class Restarts:
 
 
 @pytest.fixture(scope="module")
-def restarts(tmp_path_factory):
-    why = house.missing()
-    if why:
-        pytest.skip(why)
-    directory = tmp_path_factory.mktemp("restarts")
-    for folder in [directory, *directory.parents]:
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
-    running = Restarts(directory)
+def restarts(module_place):
+    running = Restarts(module_place)
     yield running
     running.house.stop()
 
