@@ -1,14 +1,12 @@
 #include "api/handlers.h"
 
 #include "api/present.h"
-#include "base/files.h"
 #include "base/log.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define STALE 2 /* intervals without a run */
-#define CLI_MAX ((size_t) 256 * 1024 * 1024)
 
 void get_info(ApiCall *call) {
         const ApiSpec *spec = &call->api->spec;
@@ -166,7 +164,7 @@ void list_users(ApiCall *call) {
         call_answer(call, 200, list);
 }
 
-/* ---- log level, client ---- */
+/* ---- log level ---- */
 
 void get_log_level(ApiCall *call) {
         static const char *const names[] = { "debug", "info", "error", "fatal" };
@@ -184,38 +182,4 @@ void set_log_level(ApiCall *call) {
         }
         log_set_level(level);
         call_empty(call, 200);
-}
-
-static bool is_word(const char *text) {
-        return text && *text &&
-               strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789") == strlen(text);
-}
-
-/* The fly of this installation, for the platform it was built for. */
-void download_cli(ApiCall *call) {
-        const char *given = http_query(call->request, "platform"),
-                   *arch = http_query(call->request, "arch");
-        g_autofree char *platform = given ? g_ascii_strdown(given, -1) : NULL;
-        g_autoptr(GError) error = NULL;
-        size_t length;
-
-        if (!is_word(platform) || !is_word(arch)) {
-                call_empty(call, 400);
-                return;
-        }
-        if (!call->api->spec.cli_directory) {
-                call_text(call, 404, "cli downloads directory not configured\n");
-                return;
-        }
-        g_autofree char *name = g_strdup_printf("fly-%s-%s", platform, arch);
-        g_autofree char *path = g_build_filename(call->api->spec.cli_directory, name, NULL);
-        g_autofree char *program = file_read(path, CLI_MAX, &length, &error);
-        if (!program) {
-                g_autofree char *text = g_strdup_printf(
-                        "no fly for %s on %s in this installation\n", platform, arch);
-                call_text(call, 404, text);
-                return;
-        }
-        http_header_set(call->request, "Content-Disposition", "attachment; filename=fly");
-        http_answer(call->request, 200, "application/octet-stream", program, length);
 }

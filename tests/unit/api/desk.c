@@ -1,5 +1,7 @@
 #include "desk.h"
 
+#include "base/files.h"
+
 static void add_token(House *house, const char *name, const char *claims) {
         g_autoptr(Value) value = json(claims);
         int64_t now = time_seconds(clock_now());
@@ -37,11 +39,13 @@ void desk_open(Desk *desk, House *house) {
         add_people(house);
         desk->auth = OK(auth_new(&(AuthSpec){ .store = house->store, .external_url = "http://ci" },
                                  &error));
+        desk->cli_directory = OK(g_dir_make_tmp("weir-cli-XXXXXX", &error));
         desk->pool = pool_new(&(PoolSpec){ .store = house->store });
         desk->api = api_new(&(ApiSpec){ .store = house->store,
                                         .auth = desk->auth,
                                         .pool = desk->pool,
                                         .external_url = "http://ci",
+                                        .cli_directory = desk->cli_directory,
                                         .checking_interval = DURATION_MINUTE,
                                         .resource_causality = true });
         desk->server = OK(http_server_start(&(HttpServerSpec){ .address = "127.0.0.1",
@@ -58,6 +62,8 @@ void desk_close(Desk *desk) {
         api_free(desk->api);
         pool_free(desk->pool);
         auth_free(desk->auth);
+        OK(directory_remove(desk->cli_directory, &error));
+        g_free(desk->cli_directory);
 }
 
 char *desk_url(const Desk *desk, const char *path) {

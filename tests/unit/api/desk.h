@@ -13,6 +13,7 @@ typedef struct {
         Api *api;
         HttpServer *server;
         HttpClient *client;
+        char *cli_directory; /* of fly downloads, empty */
 } Desk;
 
 /*
