@@ -74,7 +74,7 @@ def listening(place):
 def locked(place):
     """As a quickstart that runs has it."""
     (place / "work").mkdir()
-    return harness.Process(["flock", place / "work", "sh", "-c", "echo locked; exec sleep 600"])
+    return harness.Process(["flock", "--no-fork", place / "work", "sh", "-c", "echo locked; exec sleep 600"])
 
 
 def in_use(place):
