@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "fly/table.h"
+#include "http/status.h"
 #include "http/url.h"
 
 #include <stdlib.h>
@@ -92,48 +93,13 @@ static void dump_request(const HttpCall *call, const char *path, const char *hos
                 call->body ? (const char *) call->body : "");
 }
 
-static const char *status_text(int status) {
-        static const struct {
-                int status;
-                const char *text;
-        } texts[] = {
-                { 200, "OK" },
-                { 201, "Created" },
-                { 202, "Accepted" },
-                { 204, "No Content" },
-                { 400, "Bad Request" },
-                { 401, "Unauthorized" },
-                { 403, "Forbidden" },
-                { 404, "Not Found" },
-                { 405, "Method Not Allowed" },
-                { 409, "Conflict" },
-                { 413, "Request Entity Too Large" },
-                { 418, "I'm a teapot" },
-                { 429, "Too Many Requests" },
-                { 500, "Internal Server Error" },
-                { 501, "Not Implemented" },
-                { 502, "Bad Gateway" },
-                { 503, "Service Unavailable" },
-                { 504, "Gateway Timeout" },
-        };
-
-        for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
-                if (texts[i].status == status)
-                        return texts[i].text;
-        return "";
-}
-
-static bool is_success(int status) {
-        return status >= 200 && status <= 299;
-}
-
 char *http_status_line(int status) {
-        return g_strdup_printf("%d %s", status, status_text(status));
+        return g_strdup_printf("%d %s", status, http_status_text(status));
 }
 
 static void dump_reply(const HttpReply *reply) {
         dump_line();
-        fprintf(stderr, "HTTP/1.1 %d %s\n", reply->status, status_text(reply->status));
+        fprintf(stderr, "HTTP/1.1 %d %s\n", reply->status, http_status_text(reply->status));
         for (size_t i = 0; i < reply->headers->len; i++)
                 fprintf(stderr, "%s\n", (const char *) reply->headers->pdata[i]);
         fprintf(stderr, "\n%.*s\n", (int) reply->length, reply->body ? reply->body : "");
@@ -165,7 +131,7 @@ static bool on_head(const HttpReply *reply, void *data, GError **error) {
         Streamed *streamed = data;
         const ApiCall *call = streamed->call;
 
-        streamed->refused = !is_success(reply->status);
+        streamed->refused = !http_status_is_success(reply->status);
         return !call->head || call->head(reply, call->data, error);
 }
 
@@ -228,7 +194,7 @@ bool api_call(Fly *fly, const ApiCall *call, HttpReply *ret, GError **error) {
         if (fly->verbose && !call->sink)
                 dump_reply(&reply);
         show_policy_warning(&reply);
-        if (!call->raw && !is_success(reply.status)) {
+        if (!call->raw && !http_status_is_success(reply.status)) {
                 if (call->sink) {
                         g_free(reply.body);
                         reply.length = refusal->len;
@@ -245,7 +211,7 @@ bool api_call(Fly *fly, const ApiCall *call, HttpReply *ret, GError **error) {
 
 bool api_unexpected(const HttpReply *reply, GError **error) {
         return fly_fail(error, "Unexpected Response\nStatus: %d %s\nBody: %s", reply->status,
-                        status_text(reply->status), reply->body ? reply->body : "");
+                        http_status_text(reply->status), reply->body ? reply->body : "");
 }
 
 /* {"errors":[{"detail":…}]} */

@@ -52,24 +52,7 @@ static const StrictField put_fields[] = {
         {},
 };
 
-static const StrictField check_request[] = {
-        { "source", FIELD_OBJECT, "Source", source_fields },
-        { "version", FIELD_OBJECT, "Version", version_fields },
-        {},
-};
-
-static const StrictField in_request[] = {
-        { "source", FIELD_OBJECT, "Source", source_fields },
-        { "version", FIELD_OBJECT, "Version", version_fields },
-        { "params", FIELD_OBJECT, "GetParams", get_fields },
-        {},
-};
-
-static const StrictField out_request[] = {
-        { "source", FIELD_OBJECT, "Source", source_fields },
-        { "params", FIELD_OBJECT, "PutParams", put_fields },
-        {},
-};
+static const StrictRequest parts = { source_fields, version_fields, get_fields, put_fields };
 
 /* ---- what all three do ---- */
 
@@ -95,14 +78,6 @@ static void log_info(const MockHost *host, const char *format, ...) {
         g_autofree char *message = g_strdup_vprintf(format, arguments);
         va_end(arguments);
         mock_log(host, "INFO", message, NULL, NULL);
-}
-
-static Value *request_decode(const Value *request, const char *type, const StrictField *fields,
-                             GError **error) {
-        Value *decoded = strict_decode(request, type, fields, error);
-        if (!decoded)
-                g_prefix_error(error, "invalid payload: ");
-        return decoded;
 }
 
 static void log_source(const Value *source, const MockHost *host) {
@@ -169,7 +144,7 @@ static Value *check_versions(const Value *request, const MockHost *host) {
 }
 
 bool mock_check(const Value *given, const MockHost *host, Value **ret, GError **error) {
-        g_autoptr(Value) request = request_decode(given, "CheckRequest", check_request, error);
+        g_autoptr(Value) request = strict_request(given, STRICT_CHECK, &parts, error);
         if (!request)
                 return false;
         const Value *source = value_get(request, "source");
@@ -343,7 +318,7 @@ static bool mirror_self(const Value *request, const char *version, const char *d
 
 bool mock_in(const Value *given, const char *destination, const MockHost *host, Value **ret,
              GError **error) {
-        g_autoptr(Value) request = request_decode(given, "InRequest", in_request, error);
+        g_autoptr(Value) request = strict_request(given, STRICT_IN, &parts, error);
         if (!request)
                 return false;
         if (!destination) {
@@ -389,7 +364,7 @@ static char *out_version(const Value *params, const char *sources, GError **erro
 
 bool mock_out(const Value *given, const char *sources, const MockHost *host, Value **ret,
               GError **error) {
-        g_autoptr(Value) request = request_decode(given, "OutRequest", out_request, error);
+        g_autoptr(Value) request = strict_request(given, STRICT_OUT, &parts, error);
         if (!request)
                 return false;
         if (!sources || !*sources) {

@@ -2,8 +2,7 @@
 #pragma once
 
 #include "resources/registry_content.h"
-
-typedef enum { REGISTRY_CHECK, REGISTRY_IN, REGISTRY_OUT } RegistryRole;
+#include "resources/strict.h"
 
 /* One run of a program. */
 typedef struct {
@@ -17,14 +16,14 @@ typedef struct {
 
 /* Takes the whole request apart. ERROR_INVALID "invalid payload: …"; ERROR_UNSUPPORTED names a field that is known
  * and not built. */
-bool registry_run_init(RegistryRole role, const Value *request, RegistryRun *ret, GError **error);
+bool registry_run_init(StrictRole role, const Value *request, RegistryRun *ret, GError **error);
 void registry_run_clear(RegistryRun *run);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RegistryRun, registry_run_clear)
 
 const char *registry_source(const RegistryRun *run, const char *key); /* "" when absent */
 const char *registry_param(const RegistryRun *run, const char *key);
 /* The origin, or its mirror. Borrows run. */
-Registry *registry_of(const RegistryRun *run, RegistryRole role, bool mirror);
+Registry *registry_of(const RegistryRun *run, StrictRole role, bool mirror);
 
 /* Each: *ret is new, the program's answer. */
 bool registry_check(RegistryRun *run, Value **ret, GError **error);

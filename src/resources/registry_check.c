@@ -206,7 +206,7 @@ static bool check_semver(const RegistryRun *run, Registry *registry, Value **ret
 }
 
 static bool check_in(const RegistryRun *run, bool mirror, Value **ret, GError **error) {
-        g_autoptr(Registry) registry = registry_of(run, REGISTRY_CHECK, mirror);
+        g_autoptr(Registry) registry = registry_of(run, STRICT_CHECK, mirror);
         if (*registry_source(run, "tag"))
                 return check_tag(run, registry, ret, error);
         if (*registry_source(run, "tag_regex"))

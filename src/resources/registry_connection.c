@@ -3,6 +3,7 @@
 #include "base/crypto.h"
 #include "base/json.h"
 #include "base/thread.h"
+#include "http/status.h"
 #include "http/url.h"
 #include "resources/registry_challenge.h"
 
@@ -122,30 +123,6 @@ bool registry_wait(Registry *registry, RegistryPatience *patience, GError **fail
 
 /* ---- failures ---- */
 
-static const char *status_text(int status) {
-        static const struct {
-                int status;
-                const char *text;
-        } texts[] = {
-                { 400, "Bad Request" },
-                { 401, "Unauthorized" },
-                { 403, "Forbidden" },
-                { 404, "Not Found" },
-                { 405, "Method Not Allowed" },
-                { 408, "Request Timeout" },
-                { 416, "Requested Range Not Satisfiable" },
-                { 429, "Too Many Requests" },
-                { 500, "Internal Server Error" },
-                { 502, "Bad Gateway" },
-                { 503, "Service Unavailable" },
-                { 504, "Gateway Timeout" },
-        };
-        for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
-                if (texts[i].status == status)
-                        return texts[i].text;
-        return "";
-}
-
 static ErrorCode status_code(int status) {
         switch (status) {
         case 404:
@@ -182,7 +159,7 @@ static void failure_set(const HttpCall *call, const HttpReply *reply, GError **e
         bool head = strcmp(call->method, "HEAD") == 0;
         g_set_error(error, ERROR, (int) status_code(reply->status),
                     "%s %s: unexpected status code %d %s%s%s", call->method, call->url,
-                    reply->status, status_text(reply->status),
+                    reply->status, http_status_text(reply->status),
                     said || (*shown && !head) ? ": " : "", said ? said : g_strstrip(shown));
 }
 

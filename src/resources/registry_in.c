@@ -123,7 +123,7 @@ static bool download_from(const RegistryRun *run, bool mirror, Value **ret, GErr
         g_autoptr(Value) metadata = value_list();
         g_auto(Manifest) root = { 0 }, chosen = { 0 };
         g_auto(Image) image = { 0 };
-        g_autoptr(Registry) registry = registry_of(run, REGISTRY_IN, mirror);
+        g_autoptr(Registry) registry = registry_of(run, STRICT_IN, mirror);
         const char *digest = value_get_string(run->version, "digest", "");
         bool skip = value_get_bool(run->params, "skip_download", false);
         g_autoptr(LayerCache) cache = skip ? NULL : layer_cache_open(LAYER_CACHE_FOLDER);

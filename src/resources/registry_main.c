@@ -20,7 +20,7 @@ static void fail(const GError *error, int64_t started) {
         fwrite(line->str, 1, line->len, stderr);
 }
 
-static int run(int argc, char **argv, RegistryRole role,
+static int run(int argc, char **argv, StrictRole role,
                bool (*program)(RegistryRun *, Value **, GError **)) {
         g_autoptr(GError) error = NULL;
         g_autoptr(Value) answer = NULL;
@@ -40,15 +40,15 @@ static int run(int argc, char **argv, RegistryRole role,
 }
 
 static int run_check(int argc, char **argv) {
-        return run(argc, argv, REGISTRY_CHECK, registry_check);
+        return run(argc, argv, STRICT_CHECK, registry_check);
 }
 
 static int run_in(int argc, char **argv) {
-        return run(argc, argv, REGISTRY_IN, registry_in);
+        return run(argc, argv, STRICT_IN, registry_in);
 }
 
 static int run_out(int argc, char **argv) {
-        return run(argc, argv, REGISTRY_OUT, registry_out);
+        return run(argc, argv, STRICT_OUT, registry_out);
 }
 
 int main(int argc, char **argv) {

@@ -163,7 +163,7 @@ bool registry_out(RegistryRun *run, Value **ret, GError **error) {
                 g_set_error(error, ERROR, ERROR_INVALID, "source path not specified");
                 return false;
         }
-        g_autoptr(Registry) registry = registry_of(run, REGISTRY_OUT, false);
+        g_autoptr(Registry) registry = registry_of(run, STRICT_OUT, false);
         g_autoptr(GPtrArray) tags = tags_of(run, registry, error);
         g_autofree char *path = tags ? find_image(run, error) : NULL;
         if (!path)

@@ -64,8 +64,18 @@ static const StrictField source_fields[] = {
         {},
 };
 
-/* Known upstream, not built here. The other fields of aws and azure mean nothing without these. */
-static const char *const unsupported[] = { "aws_region", "azure_acr", "content_trust" };
+/* Known upstream, not built here; the other fields of aws and azure mean nothing without these. What to do instead. */
+static const struct {
+        const char *field, *instead;
+} unsupported[] = {
+        { "aws_region",
+          "give the registry's whole name as the repository, and AWS as username with a "
+          "password of aws ecr get-login-password" },
+        { "azure_acr", "give the username and password of a token or service principal" },
+        { "content_trust",
+          "Notary v1 signatures are not made, and an unsigned push would pass for a "
+          "signed one" },
+};
 
 static const StrictField version_fields[] = { { "tag", FIELD_STRING },
                                               { "digest", FIELD_STRING },
@@ -84,31 +94,7 @@ static const StrictField put_fields[] = {
         { "tag_prefix", FIELD_STRING }, {},
 };
 
-static const StrictField check_request[] = {
-        { "source", FIELD_OBJECT, "Source", source_fields },
-        { "version", FIELD_OBJECT, "Version", version_fields },
-        {},
-};
-static const StrictField in_request[] = {
-        { "source", FIELD_OBJECT, "Source", source_fields },
-        { "version", FIELD_OBJECT, "Version", version_fields },
-        { "params", FIELD_OBJECT, "GetParams", get_fields },
-        {},
-};
-static const StrictField out_request[] = {
-        { "source", FIELD_OBJECT, "Source", source_fields },
-        { "params", FIELD_OBJECT, "PutParams", put_fields },
-        {},
-};
-
-static const struct {
-        const char *type;
-        const StrictField *fields;
-} requests[] = {
-        [REGISTRY_CHECK] = { "CheckRequest", check_request },
-        [REGISTRY_IN] = { "InRequest", in_request },
-        [REGISTRY_OUT] = { "OutRequest", out_request },
-};
+static const StrictRequest parts = { source_fields, version_fields, get_fields, put_fields };
 
 /* ---- taking it apart ---- */
 
@@ -134,13 +120,13 @@ const char *registry_param(const RegistryRun *run, const char *key) {
 
 static bool unsupported_refuse(const RegistryRun *run, GError **error) {
         for (size_t i = 0; i < G_N_ELEMENTS(unsupported); i++) {
-                const Value *value = value_get(run->source, unsupported[i]);
+                const Value *value = value_get(run->source, unsupported[i].field);
                 const char *text = value_text(value);
                 if ((text && *text) || value_as_bool(value) || value_length(value) > 0) {
                         g_set_error(error, ERROR, ERROR_UNSUPPORTED,
                                     "'%s' in the source is not supported by this registry-image "
-                                    "resource type yet",
-                                    unsupported[i]);
+                                    "resource type: %s",
+                                    unsupported[i].field, unsupported[i].instead);
                         return false;
                 }
         }
@@ -201,22 +187,20 @@ static bool set_certificates(RegistryRun *run, GError **error) {
         return write_all(fd, text->str, text->len, error);
 }
 
-static bool check_version(RegistryRole role, const RegistryRun *run, GError **error) {
+static bool check_version(StrictRole role, const RegistryRun *run, GError **error) {
         const char *digest = value_get_string(run->version, "digest", "");
-        if ((role != REGISTRY_IN && !*digest) || registry_digest_is_valid(digest))
+        if ((role != STRICT_IN && !*digest) || registry_digest_is_valid(digest))
                 return true;
         g_set_error(error, ERROR, ERROR_INVALID, "invalid payload: '%s' is no digest of an image",
                     digest);
         return false;
 }
 
-bool registry_run_init(RegistryRole role, const Value *request, RegistryRun *ret, GError **error) {
+bool registry_run_init(StrictRole role, const Value *request, RegistryRun *ret, GError **error) {
         g_auto(RegistryRun) run = { 0 };
-        run.request = strict_decode(request, requests[role].type, requests[role].fields, error);
-        if (!run.request) {
-                g_prefix_error(error, "invalid payload: ");
+        run.request = strict_request(request, role, &parts, error);
+        if (!run.request)
                 return false;
-        }
         run.source = value_get(run.request, "source");
         run.version = value_get(run.request, "version");
         run.params = value_get(run.request, "params");
@@ -239,7 +223,7 @@ bool registry_run_init(RegistryRole role, const Value *request, RegistryRun *ret
         return true;
 }
 
-Registry *registry_of(const RegistryRun *run, RegistryRole role, bool mirror) {
+Registry *registry_of(const RegistryRun *run, StrictRole role, bool mirror) {
         const Value *credentials = mirror ? value_get(run->source, "registry_mirror") : run->source;
         const RegistrySpec spec = {
                 .name = mirror ? &run->mirror : &run->name,
@@ -247,8 +231,8 @@ Registry *registry_of(const RegistryRun *run, RegistryRole role, bool mirror) {
                 .password = value_get_string(credentials, "password", ""),
                 .insecure = value_get_bool(run->source, "insecure", false),
                 .ca_file = run->ca_file,
-                .actions = role == REGISTRY_OUT ? "push,pull" : "pull",
-                .persistent = role != REGISTRY_CHECK,
+                .actions = role == STRICT_OUT ? "push,pull" : "pull",
+                .persistent = role != STRICT_CHECK,
         };
         return registry_new(&spec);
 }

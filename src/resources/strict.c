@@ -135,3 +135,23 @@ Value *strict_decode(const Value *given, const char *type, const StrictField *fi
         g_autoptr(GString) path = g_string_new(NULL);
         return decode_object(given, (Place){ .type = type, .path = path }, fields, error);
 }
+
+Value *strict_request(const Value *given, StrictRole role, const StrictRequest *parts,
+                      GError **error) {
+        const StrictField source = { "source", FIELD_OBJECT, "Source", parts->source };
+        const StrictField version = { "version", FIELD_OBJECT, "Version", parts->version };
+        const StrictField get = { "params", FIELD_OBJECT, "GetParams", parts->get_params };
+        const StrictField put = { "params", FIELD_OBJECT, "PutParams", parts->put_params };
+        const struct {
+                const char *type;
+                StrictField fields[4];
+        } requests[] = {
+                [STRICT_CHECK] = { "CheckRequest", { source, version } },
+                [STRICT_IN] = { "InRequest", { source, version, get } },
+                [STRICT_OUT] = { "OutRequest", { source, put } },
+        };
+        Value *request = strict_decode(given, requests[role].type, requests[role].fields, error);
+        if (!request)
+                g_prefix_error(error, "invalid payload: ");
+        return request;
+}

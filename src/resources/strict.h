@@ -28,5 +28,15 @@ typedef struct StrictField {
 Value *strict_decode(const Value *given, const char *type, const StrictField *fields,
                      GError **error);
 
+/* What a program of a resource type reads from its input, by what it does; the fields of each part. */
+typedef enum { STRICT_CHECK, STRICT_IN, STRICT_OUT } StrictRole;
+typedef struct {
+        const StrictField *source, *version, *get_params, *put_params;
+} StrictRequest;
+
+/* Returns new: "source" and, as the role has them, "version" and "params". NULL with ERROR_INVALID "invalid payload: …". */
+Value *strict_request(const Value *given, StrictRole role, const StrictRequest *parts,
+                      GError **error);
+
 /* What Go's messages call a value of this kind: "bool", "array". */
 const char *strict_kind_word(const Value *value);

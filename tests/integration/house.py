@@ -109,6 +109,7 @@ class House:
             self.web_flags += database.flags()
         self.web_directory = self.directory / "web"  # may be set to another place before the start
         self.worker_name, self.environment = "w1", {}
+        self.worker_prefix, self.host_access = [], True
         self.resource_types = harness.RESOURCE_TYPES
         self.web = self.worker = None
         self.past = []  # (name, process) of those that ended
@@ -125,9 +126,9 @@ class House:
     def start_worker(self, fault=None):
         garden, volumes, health = self.worker_ports
         self.worker = harness.Process(
-            [WORKER, "--name", self.worker_name, "--work-dir", self.directory / "worker",
+            [*self.worker_prefix, WORKER, "--name", self.worker_name, "--work-dir", self.directory / "worker",
              "--web-socket", self.web_directory / "worker.sock", "--resource-types", self.resource_types,
-             "--containerd-init-bin", INIT, "--containerd-allow-host-access",
+             "--containerd-init-bin", INIT, *["--containerd-allow-host-access"] * self.host_access,
              "--containerd-network-pool", self.pool, "--bind-port", garden, "--baggageclaim-bind-port", volumes,
              "--healthcheck-bind-ip", "127.0.0.1", "--healthcheck-bind-port", health, *self.worker_flags],
             env={**os.environ, **self.environment, "WEIR_FAULT": fault or "", "G_SLICE": "always-malloc"})

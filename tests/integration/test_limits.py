@@ -1,26 +1,15 @@
 """What containers may take: places on a worker, its network's addresses, a processor's time and memory."""
 
-import io
-import tarfile
-import time
-
 import pytest
 
+import bare
 import harness
 import house
-import registry
 
 
 @pytest.fixture
 def root(place):
-    """A root file system that needs no container to be fetched."""
-    folder = place / "root"
-    with tarfile.open(fileobj=io.BytesIO(registry.busybox("wget", "ip", "nslookup", "ping", "dd"))) as archive:
-        archive.extractall(folder)
-    for name in ("tmp", "proc", "dev", "sys", "etc", "scratch"):
-        (folder / name).mkdir(exist_ok=True)
-        (folder / name).chmod(0o777)
-    return folder
+    return bare.make_root(place)
 
 
 @pytest.fixture
@@ -37,27 +26,6 @@ def start(place):
         one.stop()
 
 
-def task(root, script, name="task", **config):
-    return {"task": name, "config": {"platform": "linux", "rootfs_uri": f"raw://{root}",
-                                     "run": {"path": "/bin/sh", "args": ["-c", script]}, **config}}
-
-
-def run(api, name, plan):
-    api.set_pipeline(name, {"jobs": [{"name": "job", "plan": plan}]})
-    return house.Watcher(api, api.trigger(name, "job"))
-
-
-def said(watcher):
-    return "".join(event["data"]["payload"] for event in watcher.events if event["event"] == "log")
-
-
-def wait_until(what, why):
-    deadline = time.monotonic() + harness.PATIENCE
-    while not what():
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.05)
-
-
 # A network of eight addresses: its own, the gateway's and the broadcast's are nobody's.
 @pytest.mark.parametrize("flag, count, reason", [
     ("--containerd-max-containers=2", 2, "max containers reached"),
@@ -65,19 +33,19 @@ def wait_until(what, why):
 def test_a_build_waits_for_a_place_on_a_full_worker_and_says_so(start, root, flag, count, reason):
     api = start(flag.format(pool=harness.free_pool(29)))
     block = "echo begun; while [ ! -e /go ]; do sleep 0.05; done"
-    first = run(api, "first", [{"in_parallel": [task(root, block, f"t{number}") for number in range(count)]}])
-    wait_until(lambda: said(first).count("begun") == count, lambda: first.events)
-    second = run(api, "second", [task(root, "echo second")])
-    wait_until(lambda: f"worker w1 is full ({reason}): waiting for a place" in said(second), lambda: second.events)
+    first = bare.start(api, "first", [{"in_parallel": [bare.task(root, block, f"t{number}") for number in range(count)]}])
+    bare.wait_until(lambda: bare.said(first).count("begun") == count, lambda: first.events)
+    second = bare.start(api, "second", [bare.task(root, "echo second")])
+    bare.wait_until(lambda: f"worker w1 is full ({reason}): waiting for a place" in bare.said(second), lambda: second.events)
     (root / "go").touch()
     assert first.wait().status() == "succeeded"
     assert second.wait().status() == "succeeded", second.errors()
-    assert "second\r\n" in said(second)
+    assert "second\n" in bare.said(second)
 
 
 def test_builds_that_wait_for_each_other_do_not_wait_for_ever(start, root):
     api = start("--containerd-max-containers=1")
-    alone = run(api, "alone", [task(root, "true", "one"), task(root, "true", "two")]).wait()
+    alone = bare.start(api, "alone", [bare.task(root, "true", "one"), bare.task(root, "true", "two")]).wait()
     assert alone.status() == "errored"
     assert alone.errors() == ["find or create container on worker w1: new container: checking container capacity: max containers reached"]
-    assert run(api, "next", [task(root, "true")]).wait().status() == "succeeded"
+    assert bare.start(api, "next", [bare.task(root, "true")]).wait().status() == "succeeded"

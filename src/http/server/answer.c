@@ -11,58 +11,6 @@
 #define GZIP_MIN 1024 /* shorter bodies are not worth it (reference 01 §2.4) */
 #define SLICE ((size_t) 64 * 1024)
 
-static const struct {
-        int status;
-        const char *text;
-} status_texts[] = {
-        { 100, "Continue" },
-        { 101, "Switching Protocols" },
-        { 200, "OK" },
-        { 201, "Created" },
-        { 202, "Accepted" },
-        { 204, "No Content" },
-        { 206, "Partial Content" },
-        { 301, "Moved Permanently" },
-        { 302, "Found" },
-        { 303, "See Other" },
-        { 304, "Not Modified" },
-        { 307, "Temporary Redirect" },
-        { 308, "Permanent Redirect" },
-        { 400, "Bad Request" },
-        { 401, "Unauthorized" },
-        { 403, "Forbidden" },
-        { 404, "Not Found" },
-        { 405, "Method Not Allowed" },
-        { 406, "Not Acceptable" },
-        { 408, "Request Timeout" },
-        { 409, "Conflict" },
-        { 410, "Gone" },
-        { 411, "Length Required" },
-        { 412, "Precondition Failed" },
-        { 413, "Request Entity Too Large" }, /* as Go words it, as 414 and 416 */
-        { 414, "Request URI Too Long" },
-        { 415, "Unsupported Media Type" },
-        { 416, "Requested Range Not Satisfiable" },
-        { 417, "Expectation Failed" },
-        { 422, "Unprocessable Entity" },
-        { 426, "Upgrade Required" },
-        { 429, "Too Many Requests" },
-        { 431, "Request Header Fields Too Large" },
-        { 500, "Internal Server Error" },
-        { 501, "Not Implemented" },
-        { 502, "Bad Gateway" },
-        { 503, "Service Unavailable" },
-        { 504, "Gateway Timeout" },
-        { 505, "HTTP Version Not Supported" },
-};
-
-const char *status_text(int status) {
-        for (size_t i = 0; i < G_N_ELEMENTS(status_texts); i++)
-                if (status_texts[i].status == status)
-                        return status_texts[i].text;
-        return "status code";
-}
-
 /* strftime() would follow the locale. */
 void append_date(GString *text) {
         static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
@@ -183,7 +131,7 @@ GString *answer_head(HttpRequest *request, int status, const char *content_type,
         request->answered = status;
         decide_framing(request, status, length);
         bool close = decide_close(request);
-        g_string_printf(text, "HTTP/1.1 %d %s\r\n", status, status_text(status));
+        g_string_printf(text, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
         answer_head_fields(request, text, content_type);
         if (request->framing == FRAME_CHUNKED)
                 g_string_append(text, "Transfer-Encoding: chunked\r\n");

@@ -31,7 +31,7 @@ HttpSocket *http_hijack(HttpRequest *request, int status, const char *content_ty
         g_assert(request->answered == 0);
         request->answered = status;
         request->taken = true;
-        g_string_printf(head, "HTTP/1.1 %d %s\r\n", status, status_text(status));
+        g_string_printf(head, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
         answer_head_fields(request, head, content_type);
         g_string_append(head, "\r\n");
         mutex_lock(&connection->mutex);

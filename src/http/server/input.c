@@ -11,8 +11,8 @@
 
 void connection_refuse(Connection *connection, int status) {
         g_autoptr(GString) text = g_string_new(NULL);
-        g_autofree char *body = g_strdup_printf("%d %s\n", status, status_text(status));
-        g_string_printf(text, "HTTP/1.1 %d %s\r\n", status, status_text(status));
+        g_autofree char *body = g_strdup_printf("%d %s\n", status, http_status_text(status));
+        g_string_printf(text, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
         append_date(text);
         g_string_append_printf(text,
                                "Content-Type: text/plain; charset=utf-8\r\n"

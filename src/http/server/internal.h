@@ -11,6 +11,7 @@
 #include "http/server/buffers.h"
 #include "http/server/parser.h"
 #include "http/server/wheel.h"
+#include "http/status.h"
 
 /* Ceilings; http/README.md lists them all. */
 #define OUTPUT_MAX ((size_t) 1024 * 1024)   /* queued for one connection */
@@ -187,7 +188,6 @@ size_t connection_ceiling(const Connection *connection);
 bool connection_drained(Connection *connection); /* the loop's thread: nothing left to send */
 
 /* answer.c */
-const char *status_text(int status);
 void append_date(GString *text);
 /* Text of the answer's head. length -1: none known. Sets the request's framing and the exchange's
  * must_close. */

@@ -95,26 +95,26 @@ static void challenges_are_read_and_bearer_is_preferred(void) {
 /* ---- requests ---- */
 
 static const struct {
-        RegistryRole role;
+        StrictRole role;
         const char *request, *message;
 } refused[] = {
-        { REGISTRY_CHECK, "{\"source\":{\"repository\":\"alpine\",\"foo\":1}}",
+        { STRICT_CHECK, "{\"source\":{\"repository\":\"alpine\",\"foo\":1}}",
           "invalid payload: json: unknown field \"foo\"" },
-        { REGISTRY_IN,
+        { STRICT_IN,
           "{\"source\":{\"repository\":\"alpine\"},\"params\":{\"rootfs\":true},\"version\":{}}",
           "invalid payload: json: unknown field \"rootfs\"" },
-        { REGISTRY_CHECK, "{\"source\":{}}",
+        { STRICT_CHECK, "{\"source\":{}}",
           "failed to resolve repository: a repository name must be specified" },
-        { REGISTRY_CHECK, "{\"source\":{\"repository\":\"alpine\",\"tag\":\"a b\"}}",
+        { STRICT_CHECK, "{\"source\":{\"repository\":\"alpine\",\"tag\":\"a b\"}}",
           "invalid payload: invalid tag 'a b'" },
-        { REGISTRY_CHECK, "{\"source\":{\"repository\":\"alpine\",\"aws_region\":\"x\"}}",
-          "'aws_region' in the source is not supported by this registry-image resource type yet" },
-        { REGISTRY_CHECK, "{\"source\":{\"repository\":\"alpine\",\"azure_acr\":true}}",
-          "'azure_acr' in the source is not supported by this registry-image resource type yet" },
-        { REGISTRY_OUT,
+        { STRICT_CHECK, "{\"source\":{\"repository\":\"alpine\",\"aws_region\":\"x\"}}",
+          "'aws_region' in the source is not supported by this registry-image resource type: give the registry's whole name as the repository, and AWS as username with a password of aws ecr get-login-password" },
+        { STRICT_CHECK, "{\"source\":{\"repository\":\"alpine\",\"azure_acr\":true}}",
+          "'azure_acr' in the source is not supported by this registry-image resource type: give the username and password of a token or service principal" },
+        { STRICT_OUT,
           "{\"source\":{\"repository\":\"alpine\",\"content_trust\":{\"server\":\"x\"}}}",
-          "'content_trust' in the source is not supported by this registry-image resource type yet" },
-        { REGISTRY_IN, "{\"source\":{\"repository\":\"alpine\"},\"version\":{\"digest\":\"../x\"}}",
+          "'content_trust' in the source is not supported by this registry-image resource type: Notary v1 signatures are not made, and an unsigned push would pass for a signed one" },
+        { STRICT_IN, "{\"source\":{\"repository\":\"alpine\"},\"version\":{\"digest\":\"../x\"}}",
           "invalid payload: '../x' is no digest of an image" },
 };
 
@@ -140,7 +140,7 @@ static void a_mirror_serves_only_docker_hub_and_the_params_platform_wins(void) {
         g_autoptr(GError) error = NULL;
         g_auto(RegistryRun) run = { 0 };
         g_autoptr(Value) request = json_parse(text, strlen(text), NULL, NULL);
-        registry_run_init(REGISTRY_IN, request, &run, &error);
+        registry_run_init(STRICT_IN, request, &run, &error);
         g_assert_no_error(error);
         g_assert_cmpstr(registry_source(&run, "tag"), ==, "1.10");
         g_assert_cmpstr(run.mirror.registry, ==, "mirror.io");
