@@ -185,6 +185,43 @@ static void the_host_is_reached_only_when_allowed(void) {
         }
 }
 
+static void with_a_proxy_only_dns_of_the_host_is_reached(void) {
+        Network *network = open_network(&(NetworkSpec){ .dns_proxy = true });
+        g_auto(NetworkAttachment) plain = { .fd = -1 };
+        autofd listener = listen_on(network_gateway(network), 9418);
+        attach(network, &(NetworkRequest){ .container = "plain" }, &plain);
+        g_assert_cmpint(connect_from(&plain, "10.80.0.1", 53), ==, 0);
+        g_assert_cmpint(connect_from(&plain, "10.80.0.1", 9418), ==, EHOSTUNREACH);
+        g_autofree char *resolv = network_resolv_conf(network, false);
+        g_assert_cmpstr(resolv, ==, "nameserver 10.80.0.1\n");
+        network_close(network, true);
+}
+
+static void a_container_has_the_same_place_in_both_pools(void) {
+        static const struct {
+                const char *pool, *pool6, *expect;
+        } cases[] = {
+                { NULL, NULL, "fd9c:31a6:c759::2/64" },
+                { "10.99.8.0/21", "fd00:1:2:3:ffff::/72", "fd00:1:2:3:ff00::2/72" },
+                { "10.99.8.0/29", "fd00::78/125", "fd00::7a/125" },
+        };
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                Network *network = open_network(&(NetworkSpec){
+                        .v6 = true, .pool = cases[i].pool, .pool6 = cases[i].pool6 });
+                g_auto(NetworkAttachment) plain = { .fd = -1 }, hermetic = { .fd = -1 };
+                attach(network, &(NetworkRequest){ .container = "plain" }, &plain);
+                attach(network, &(NetworkRequest){ .container = "hermetic", .hermetic = true },
+                       &hermetic);
+                g_autofree char *expect = g_strdup_printf("%s\n", cases[i].expect);
+                ASSERT_WITHIN(
+                        &plain,
+                        "ip -6 -o addr show eth0 scope global | tr -s \" \" | cut -d\" \" -f4",
+                        expect);
+                ASSERT_WITHIN(&hermetic, "ip -6 -o addr show eth0 scope global", "");
+                network_close(network, true);
+        }
+}
+
 /* Another host, behind this one: a namespace of its own, joined by a pair of its own. */
 static void restricted_networks_are_refused_and_the_rest_is_masqueraded(void) {
         static const char *const restricted[] = { "192.0.2.9/32", "198.51.100.0/24", NULL };
@@ -324,6 +361,8 @@ int main(int argc, char **argv) {
                 g_test_add_func("/network/containers",
                                 containers_have_an_interface_and_reach_each_other);
                 g_test_add_func("/network/host", the_host_is_reached_only_when_allowed);
+                g_test_add_func("/network/dns", with_a_proxy_only_dns_of_the_host_is_reached);
+                g_test_add_func("/network/v6", a_container_has_the_same_place_in_both_pools);
                 g_test_add_func("/network/restricted",
                                 restricted_networks_are_refused_and_the_rest_is_masqueraded);
                 g_test_add_func("/network/hundred", a_hundred_come_and_go_without_a_trace);
