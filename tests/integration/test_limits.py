@@ -1,5 +1,7 @@
 """What containers may take: places on a worker, its network's addresses, a processor's time and memory."""
 
+import pathlib
+
 import pytest
 
 import bare
@@ -49,3 +51,38 @@ def test_builds_that_wait_for_each_other_do_not_wait_for_ever(start, root):
     assert alone.status() == "errored"
     assert alone.errors() == ["find or create container on worker w1: new container: checking container capacity: max containers reached"]
     assert bare.start(api, "next", [bare.task(root, "true")]).wait().status() == "succeeded"
+
+
+# Of cgroup v1, and of v2.
+READ = ("cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; "
+        "cat /sys/fs/cgroup/cpu/cpu.shares /sys/fs/cgroup/cpu.weight 2>/dev/null")
+MEBIBYTE = 1 << 20
+
+
+def shares(number):
+    """As the control group has them: v2 counts otherwise, and runtimes differ in how they convert."""
+    return [str(number)] if (pathlib.Path("/sys/fs/cgroup/memory")).exists() else [str(weight) for weight in range(1, 100)]
+
+
+def test_limits_are_the_containers_and_the_servers_where_the_task_sets_none(start, root):
+    api = start(web_flags=["--default-task-cpu-limit", "512", "--default-task-memory-limit", str(96 * MEBIBYTE)])
+    steps = {"defaults": bare.task(root, READ, "defaults"),
+             "own": bare.task(root, READ, "own", container_limits={"cpu": 256, "memory": "64MB"}),
+             "half": bare.task(root, READ, "half", container_limits={"memory": 80 * MEBIBYTE}),
+             "step": bare.task(root, READ, "step", step={"container_limits": {"cpu": 128}}, container_limits={"cpu": 256, "memory": "64MB"})}
+    expect = {"defaults": (96, 512), "own": (64, 256), "half": (80, 512), "step": (64, 128)}
+    for name, step in steps.items():
+        memory, cpu = expect[name]
+        watcher = bare.start(api, name, [step]).wait()
+        read = bare.said(watcher).split()
+        assert read[0] == str(memory * MEBIBYTE), (name, read)
+        assert read[1] in shares(cpu), (name, read)
+
+
+def test_a_task_that_takes_too_much_memory_is_killed_as_upstream_says(start, root):
+    api = start()
+    watcher = bare.start(api, "hungry", [bare.task(root, "echo begun; exec dd if=/dev/zero of=/dev/null bs=200M count=1", container_limits={"memory": 64 * MEBIBYTE})]).wait()
+    finished = [event["data"] for event in watcher.events if event["event"] == "finish-task"]
+    assert bare.said(watcher) == "begun\n"
+    assert [one["exit_status"] for one in finished] == [137]
+    assert watcher.status() == "failed"
