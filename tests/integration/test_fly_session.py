@@ -27,7 +27,8 @@ DIFFERENT = {
     "050-trigger-hello": "the recorded build ran beside another and fetched the image itself; here it is there already",
     "052-trigger-unit": "steps in parallel, and an image that was checked a moment ago is not checked again",
     "055-trigger-across": "steps in parallel: their lines come in any order",
-    "065-builds": "checks that a person asked for are builds like others here; upstream keeps them in memory",
+    "065-builds": "checks that a person asked for are builds until a later check replaces them and the janitor has passed: the recorded "
+                  "session took minutes, and had lost two of three; and the scheduler is quicker than the client here",
     "069-builds-since": "as 065-builds",
     "073-containers": "which containers are left is a matter of time, and upstream's image checks have ones of their own",
     "074-containers-json": "as 073-containers",
@@ -37,7 +38,7 @@ DIFFERENT = {
     "081-resources-json": "plan ids count from another number, and this server remembers its last check's plan",
     "086-clear-resource-cache": "the stock client cannot ask a question when its input is /dev/null; ours takes that for a no",
     "102-execute-job": "the scheduler looks at once here, and finds no version where 085 cleared them; the recorded one had not yet",
-    "104-curl-info": "the server names itself, and its features",
+    "104-curl-info": "the server names itself too; the recorded one had a cluster's name and causality switched on",
     "106-curl-wall": "the message that 105 set is there; the recorded server had failed with a 500",
     "107-active-users": "the recorded server counted a user without a name",
     "108-active-users-json": "as 107-active-users",
