@@ -238,6 +238,10 @@ static bool read_control(ProcessStream *stream, GError **error) {
                         return false;
                 if (!found)
                         return true;
+                if (message.has & GARDEN_HAS_LENGTHS) {
+                        stream->lengths[STREAM_OUTPUT] = message.output_length;
+                        stream->lengths[STREAM_ERRORS] = message.error_length;
+                }
                 if (message.has & GARDEN_HAS_EXIT_STATUS) {
                         stream->ended = true;
                         stream->status = message.exit_status;
@@ -282,6 +286,17 @@ bool process_stream_complete(const ProcessStream *stream) {
         return stream->ended && stream->fds[STREAM_OUTPUT] < 0 && stream->fds[STREAM_ERRORS] < 0;
 }
 
+/* A connection that broke looks like one that ended: what the worker said of the lengths tells them apart. */
+static bool check_whole(const ProcessStream *stream, GError **error) {
+        for (int i = STREAM_OUTPUT; process_stream_complete(stream) && i <= STREAM_ERRORS; i++)
+                if (stream->offsets[i] < stream->lengths[i]) {
+                        g_set_error(error, ERROR, ERROR_UNAVAILABLE,
+                                    "connection to worker lost before all output was read");
+                        return false;
+                }
+        return true;
+}
+
 bool process_stream_turn(ProcessStream *stream, struct pollfd *others, size_t count, int timeout,
                          GError **error) {
         struct pollfd polls[STREAM_SOCKETS + OTHERS_MAX];
@@ -309,5 +324,5 @@ bool process_stream_turn(ProcessStream *stream, struct pollfd *others, size_t co
                 if ((polls[i].revents & ~POLLOUT) && stream->fds[i] >= 0 &&
                     !read_one(stream, i, error))
                         return false;
-        return true;
+        return check_whole(stream, error);
 }

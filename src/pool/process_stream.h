@@ -23,7 +23,8 @@ typedef struct {
         bool sessions;                 /* the worker speaks that extension */
         bool ended;                    /* it said how: */
         int64_t status;
-        char *failure; /* instead of a status */
+        char *failure;                   /* instead of a status */
+        int64_t lengths[STREAM_SOCKETS]; /* of all its output; 0: the worker does not say */
 } ProcessStream;
 
 void process_stream_init(ProcessStream *stream, const PoolContainer *container, Cancel *cancel);

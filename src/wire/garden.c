@@ -465,6 +465,10 @@ void garden_payload_append(GString *text, const GardenPayload *payload) {
                 value_map_set_int(map, "signal", payload->signal);
         if (payload->has & GARDEN_HAS_EXIT_STATUS)
                 value_map_set_int(map, "exit_status", payload->exit_status);
+        if (payload->has & GARDEN_HAS_LENGTHS) {
+                value_map_set_int(map, "weir_stdout", payload->output_length);
+                value_map_set_int(map, "weir_stderr", payload->error_length);
+        }
         value_map_set_string_opt(map, "error", payload->error);
         json_append(text, map, JSON_COMPACT);
         g_string_append_c(text, '\n');
@@ -527,6 +531,10 @@ bool garden_payload_parse(const char *line, size_t length, GardenPayload *ret, G
             !parse_number(map, "signal", GARDEN_HAS_SIGNAL, &payload.signal, &payload, error) ||
             !parse_number(map, "exit_status", GARDEN_HAS_EXIT_STATUS, &payload.exit_status,
                           &payload, error) ||
+            !parse_number(map, "weir_stdout", GARDEN_HAS_LENGTHS, &payload.output_length, &payload,
+                          error) ||
+            !parse_number(map, "weir_stderr", GARDEN_HAS_LENGTHS, &payload.error_length, &payload,
+                          error) ||
             !read_text(map, "error", &payload.error, error))
                 return false;
         *ret = payload;

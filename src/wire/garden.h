@@ -111,6 +111,7 @@ typedef enum {
         GARDEN_HAS_SIGNAL = 1 << 3,
         GARDEN_HAS_EXIT_STATUS = 1 << 4,
         GARDEN_HAS_TTY = 1 << 5, /* "tty" was there, with or without a window */
+        GARDEN_HAS_LENGTHS = 1 << 6,
 } GardenHas;
 
 enum { GARDEN_STDIN = 0, GARDEN_STDOUT = 1, GARDEN_STDERR = 2 };
@@ -127,6 +128,7 @@ typedef struct {
         GardenWindow window;
         int64_t signal;
         int64_t exit_status;
+        int64_t output_length, error_length; /* extension "exit-status": of all it wrote */
         char *error;
 } GardenPayload;
 
@@ -166,7 +168,8 @@ void garden_append_window(GString *text, const char *process_id, GardenWindow wi
  * A process that was started has it then, whichever end dies.
  *
  * "exit-status": the end of a process is kept by the worker for who attaches later; the web node need not
- * tell it by the property concourse:exit-status.
+ * tell it by the property concourse:exit-status. With the end come "weir_stdout" and "weir_stderr", how many bytes there
+ * are: a connection that closed before all of them broke.
  */
 #define GARDEN_EXTENSIONS_HEADER "X-Weir-Extensions"
 #define GARDEN_EXTENSIONS "offsets, sessions, volumes, input, exit-status"

@@ -239,9 +239,12 @@ static void control_run(Streams *streams, Control *control) {
         if (turn == ENDED) {
                 ProcessState state;
                 process_state(control->process, &state);
-                GardenPayload payload = { .has = state.failure ? 0 : GARDEN_HAS_EXIT_STATUS,
+                GardenPayload payload = { .has = GARDEN_HAS_LENGTHS |
+                                                 (state.failure ? 0U : GARDEN_HAS_EXIT_STATUS),
                                           .process_id = (char *) process_id(control->process),
                                           .exit_status = state.code,
+                                          .output_length = state.end[SHIM_STDOUT],
+                                          .error_length = state.end[SHIM_STDERR],
                                           .error = (char *) state.failure };
                 if (send_payload(control, &payload, streams->stopping))
                         process_mark_told(control->process);

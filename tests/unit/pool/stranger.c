@@ -140,8 +140,11 @@ static void serve_control(Stranger *stranger, HttpRequest *request, int status) 
         Thread *thread = thread_start("listen", listen_to, &listening);
         if (await_end(stranger))
                 say(stranger, socket,
-                    &(GardenPayload){ .has = script->failure ? 0 : GARDEN_HAS_EXIT_STATUS,
+                    &(GardenPayload){ .has = (script->failure ? 0U : GARDEN_HAS_EXIT_STATUS) |
+                                             (stranger->extensions ? GARDEN_HAS_LENGTHS : 0U),
                                       .process_id = "task",
+                                      .output_length = script->output ? strlen(script->output) : 0,
+                                      .error_length = script->errors ? strlen(script->errors) : 0,
                                       .exit_status = script->status,
                                       .error = (char *) script->failure });
         shutdown(http_socket_fd(socket), SHUT_RDWR);
@@ -156,7 +159,8 @@ static void start_process(Stranger *stranger, HttpRequest *request, const Value 
                 stranger->process = value_ref(body);
                 lost = stranger->script.lost;
                 stranger->script.lost = false;
-                if (!stranger->script.waits && !stranger->script.cut)
+                if (!stranger->script.waits &&
+                    (!stranger->script.cut || stranger->script.ends_first))
                         end(stranger);
         }
         if (lost) {

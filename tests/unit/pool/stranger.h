@@ -17,8 +17,9 @@ typedef struct {
         int status;
         const char *failure; /* how it ended, instead of a status */
         bool waits;          /* until it is stopped, gets a signal, or its input ends */
-        size_t cut; /* after so many bytes of output its connections break, once; 0: never */
-        bool lost;  /* the connection breaks before the start is answered, once */
+        size_t cut;      /* after so many bytes of output its connections break, once; 0: never */
+        bool ends_first; /* its end is told before they break */
+        bool lost;       /* the connection breaks before the start is answered, once */
 } Script;
 
 typedef struct {

@@ -128,6 +128,17 @@ static void one_that_runs_is_attached_to_where_its_output_was_read(House *house)
         scene_close(&scene);
 }
 
+static void a_connection_that_broke_after_the_end_loses_no_output(House *house) {
+        Scene scene = { .stranger = { .extensions = GARDEN_EXTENSIONS,
+                                      .script = { "0123456789", "err", .status = 4, .cut = 6,
+                                                  .ends_first = true } } };
+        scene_open(&scene, house);
+        const ProcessNeed need = need_of(&scene);
+        g_assert_cmpint(run(&scene, &need), ==, 4);
+        g_assert_cmpstr(scene.output->str, ==, "0123456789");
+        scene_close(&scene);
+}
+
 static void where_a_connection_broke_it_goes_on(House *house) {
         Scene scene = { .stranger = { .extensions = GARDEN_EXTENSIONS,
                                       .script = { "0123456789", "err", .status = 4, .cut = 6 } } };
@@ -247,6 +258,8 @@ static void add(void) {
                 { "/pool/process/user", without_a_user_it_runs_as_the_found_containers },
                 { "/pool/process/attach", one_that_runs_is_attached_to_where_its_output_was_read },
                 { "/pool/process/broken", where_a_connection_broke_it_goes_on },
+                { "/pool/process/broken-after-end",
+                  a_connection_that_broke_after_the_end_loses_no_output },
                 { "/pool/process/lost", a_start_whose_answer_was_lost_is_not_repeated },
                 { "/pool/process/attach-only", one_that_may_only_be_found_is_never_started },
                 { "/pool/process/abort", an_abort_stops_it_and_takes_what_it_still_says },
