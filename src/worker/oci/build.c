@@ -276,18 +276,14 @@ static bool make_directory(Container *container, GError **error) {
         return container->directory_fd >= 0;
 }
 
-bool container_build(Container *container, Cancel *cancel, GError **error) {
+bool container_build(Container *container, Attach *attach, Cancel *cancel, GError **error) {
         g_auto(Paths) paths = { 0 };
         g_auto(NetworkAttachment) attachment = { .fd = -1 };
         g_autofree char *root = NULL;
-        NetworkRequest request = { .container = container->handle,
-                                   .hermetic = !container->spec.outgoing,
-                                   .privileged = container->full };
 
         if (!container_check(&container->spec, &root, error) || !make_directory(container, error) ||
             !container_save(container, error) || !find_paths(container, root, &paths, error) ||
-            (container->owner->network &&
-             !network_attach(container->owner->network, &request, &attachment, error)) ||
+            !attach_wait(attach, &attachment, error) ||
             !put_network_files(container, attachment.address, error) ||
             !write_config(container, &paths, attachment.path, error)) {
                 g_prefix_error(error, "new container: ");

@@ -1,6 +1,7 @@
 /* What container.c and containers.c share. */
 #pragma once
 
+#include "worker/oci/attach.h"
 #include "worker/oci/container.h"
 
 struct Container {
@@ -63,8 +64,8 @@ void container_tidy(Container *container);
 /* SIGKILL to all of it, and lets go of the shim. */
 bool container_kill(Container *container, GError **error);
 
-/* containers_create() and containers_destroy(), without the table. */
-bool container_build(Container *container, Cancel *cancel, GError **error);
+/* containers_create() and containers_destroy(), without the table. attach: its network, on the way; NULL: none. */
+bool container_build(Container *container, Attach *attach, Cancel *cancel, GError **error);
 bool container_remove(Container *container, GError **error);
 /* NULL and "" are refused too. */
 bool container_check_handle(const char *handle, GError **error);

@@ -334,7 +334,6 @@ static bool take_spec(Containers *containers, Container *container, const Garden
                       Cancel *cancel, GError **error) {
         g_autoptr(Value) copy = garden_container_spec_value(spec);
         g_autofree char *root = NULL;
-        container->full = spec_is_full(&containers->host, spec->privileged);
         if (spec->properties) {
                 value_free(container->properties);
                 container->properties = value_copy(spec->properties);
@@ -348,6 +347,30 @@ static bool take_spec(Containers *containers, Container *container, const Garden
         return false;
 }
 
+/* Its volumes, its network and itself; what of them was made when it fails is undone. */
+static bool make(Container *container, const GardenContainerSpec *spec, Cancel *cancel,
+                 GError **error) {
+        Containers *containers = container->owner;
+        const NetworkRequest request = { .container = container->handle,
+                                         .hermetic = !spec->outgoing,
+                                         .privileged = container->full };
+        g_autoptr(Attach) attach = attach_start(containers->network, &request);
+        g_autoptr(GError) failure = NULL;
+        if (!take_spec(containers, container, spec, cancel, error)) {
+                g_clear_pointer(&attach, attach_free);
+                if (containers->network)
+                        network_detach(containers->network, container->handle);
+                return false;
+        }
+        if (container_build(container, attach, cancel, error))
+                return true;
+        g_clear_pointer(&attach, attach_free);
+        if (!container_remove(container, &failure))
+                log_error("containers", "undo-failed", failure, "handle", container->handle);
+        reap_orphans(containers);
+        return false;
+}
+
 static bool create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
                    char **ret_handle, GError **error) {
         if (!container_check_handle(spec->handle, error)) {
@@ -357,16 +380,9 @@ static bool create(Containers *containers, const GardenContainerSpec *spec, Canc
         g_autoptr(Container) container = reserve(containers, spec->handle, error);
         if (!container)
                 return false;
-        if (!take_spec(containers, container, spec, cancel, error)) {
+        container->full = spec_is_full(&containers->host, spec->privileged);
+        if (!make(container, spec, cancel, error)) {
                 forget(containers, container);
-                return false;
-        }
-        if (!container_build(container, cancel, error)) {
-                g_autoptr(GError) failure = NULL;
-                if (!container_remove(container, &failure))
-                        log_error("containers", "undo-failed", failure, "handle", spec->handle);
-                forget(containers, container);
-                reap_orphans(containers);
                 return false;
         }
         list(containers, container);
