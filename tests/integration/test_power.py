@@ -74,12 +74,24 @@ def disk(place):
     made.close()
 
 
+def told(api):
+    """What the lists say: pipelines that were set, versions that were found, builds that were made."""
+    pipelines = [pipeline["name"] for pipeline in api.get("/teams/main/pipelines")]
+    seen = {("pipeline", name) for name in pipelines}
+    for name in pipelines:
+        for resource in api.get(f"/teams/main/pipelines/{name}/resources"):
+            versions = api.get(f"/teams/main/pipelines/{name}/resources/{resource['name']}/versions")
+            seen |= {("version", name, resource["name"], version["id"]) for version in versions}
+        seen |= {("build", build["id"]) for build in api.get(f"/teams/main/pipelines/{name}/builds")}
+    return seen
+
+
 class Known:
-    """What the server has told so far: a build's events to its watchers, ends of builds and ids to callers."""
+    """What the server has told so far: a build's events to its watchers, ends of builds and ids to callers, lists."""
 
     def __init__(self, api, watchers):
         self.events = {watcher.build_id: list(watcher.events) for watcher in watchers}
-        self.ends = {}
+        self.ends, self.lists = {}, told(api)
         for watcher in watchers:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 build = api.call("GET", f"/builds/{watcher.build_id}")
@@ -117,6 +129,7 @@ def check_found(place, folder, known):
     server.start_web()
     try:
         api = house.Api(server).login()
+        assert known.lists - told(api) == set()
         for build, events in known.events.items():
             found = api.build(build)
             assert first_events(server, api, build, len(events)) == events
@@ -143,7 +156,7 @@ def cut_again_and_again(place, disk, random, times):
                 known = Known(work.api, list(watchers))
                 cut = disk.snapshot(rounds)
                 rounds += 1
-                seen += sum(map(len, known.events.values()))
+                seen += sum(map(len, known.events.values())) + len(known.lists)
                 with disk.opened(cut) as folder:
                     check_found(place / "found", folder, known)
             starter.join()
@@ -153,7 +166,7 @@ def cut_again_and_again(place, disk, random, times):
             assert len(known.ends) == 6
             with disk.opened(disk.snapshot("end")) as folder:
                 check_found(place / "found", folder, known)
-        print(f"{rounds} cuts, {seen} events that were seen before them: all found")
+        print(f"{rounds} cuts, {seen} events and things that were seen before them: all found")
     finally:
         server.stop()
 
