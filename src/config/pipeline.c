@@ -268,8 +268,8 @@ GPtrArray *job_config_serial_groups(const JobConfig *job) {
         return names;
 }
 
-static void each_step(const JobConfig *job, void (*fn)(const StepConfig *step, void *data),
-                      void *data) {
+void job_config_each_step(const JobConfig *job, void (*fn)(const StepConfig *step, void *data),
+                          void *data) {
         const StepConfig *const hooks[] = { job->on_success, job->on_failure, job->on_abort,
                                             job->on_error, job->ensure };
         for (size_t i = 0; job->plan && i < job->plan->len; i++)
@@ -296,7 +296,7 @@ static void add_input(const StepConfig *step, void *data) {
 
 GArray *job_config_inputs(const JobConfig *job) {
         GArray *inputs = g_array_new(FALSE, FALSE, sizeof(JobInput));
-        each_step(job, add_input, inputs);
+        job_config_each_step(job, add_input, inputs);
         return inputs;
 }
 
@@ -309,7 +309,7 @@ static void add_output(const StepConfig *step, void *data) {
 
 GArray *job_config_outputs(const JobConfig *job) {
         GArray *outputs = g_array_new(FALSE, FALSE, sizeof(JobOutput));
-        each_step(job, add_output, outputs);
+        job_config_each_step(job, add_output, outputs);
         return outputs;
 }
 
@@ -320,6 +320,6 @@ static void add_task(const StepConfig *step, void *data) {
 
 GPtrArray *job_config_task_names(const JobConfig *job) {
         GPtrArray *names = g_ptr_array_new();
-        each_step(job, add_task, names);
+        job_config_each_step(job, add_task, names);
         return names;
 }

@@ -167,6 +167,9 @@ int64_t job_config_max_in_flight(const JobConfig *job);
 /* The serial groups that it is a member of: its own name when it has none but a limit. Returns new array of borrowed
  * names. */
 GPtrArray *job_config_serial_groups(const JobConfig *job);
+/* Calls fn for every core step of a job's plan, then of its hooks: see step_config_each(). */
+void job_config_each_step(const JobConfig *job, void (*fn)(const StepConfig *step, void *data),
+                          void *data);
 
 /* One get step of a job, wherever it stands: hooks, across and try included. All borrowed from the job. */
 typedef struct {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/pipeline.h"
+#include "config/vars.h"
 
 typedef struct {
         char *type; /* "invalid_identifier", "deprecated_field", "pipeline", "var_shadowed" */
@@ -20,6 +21,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfigFindings, config_findings_free)
 
 /* Returns new. */
 ConfigFindings *pipeline_config_validate(const PipelineConfig *config);
+
+/*
+ * Whether the cluster's credential managers know every ((var)) in the sources of types and resources, webhook tokens,
+ * params and vars of tasks, and task configs that stand in the pipeline (reference 03 §6.9). Local vars and those of var sources are
+ * not known to them. Returns new: what is wrong, "credential validation failed\n\n1 error occurred:…"; or NULL.
+ */
+char *pipeline_config_check_creds(const PipelineConfig *config, const Vars *vars);
 
 /*
  * Checks one identifier; context is what stands before the colon ("pipeline", "team"). False with ERROR_INVALID

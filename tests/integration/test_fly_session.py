@@ -23,7 +23,6 @@ DIFFERENT = {
     "008-workers": "the recorded worker had been at work for minutes: it has containers",
     "009-workers-details": "this worker has more resource types, and no containers yet",
     "010-workers-json": "this worker has more resource types, and no containers yet",
-    "027-set-check-creds": "whether credentials resolve cannot be asked for yet; the refusal says so",
     "050-trigger-hello": "the recorded build ran beside another and fetched the image itself; here it is there already",
     "052-trigger-unit": "steps in parallel, and an image that was checked a moment ago is not checked again",
     "055-trigger-across": "steps in parallel: their lines come in any order",

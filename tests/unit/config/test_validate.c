@@ -164,10 +164,57 @@ static void orders_var_sources_in_one_pass_per_placement(void) {
         }
 }
 
+/* Knows "known", and nothing of any source. */
+static bool know(const VarReference *reference, void *data, Value **ret, bool *ret_inexact,
+                 GError **error) {
+        bool known = !*reference->source && g_str_equal(reference->path, "known");
+
+        *ret = known ? value_string("secret") : NULL;
+        return true;
+}
+
+static const struct {
+        const char *text, *fault;
+} credentials[] = {
+        { "{" RESOURCE "\"jobs\":[]}", NULL },
+        { "{\"resources\":[{\"name\":\"r\",\"type\":\"t\",\"source\":{\"a\":\"((known))\"},"
+          "\"webhook_token\":\"((known))\"}]}",
+          NULL },
+        { "{\"resources\":[{\"name\":\"r\",\"type\":\"t\",\"source\":{\"a\":\"((x)) ((b)) ((x))\"},"
+          "\"webhook_token\":\"((hook))\"}]}",
+          "2 errors occurred:\n\t* undefined vars: b, x\n\t* undefined vars: hook\n\n" },
+        { "{\"resource_types\":[{\"name\":\"r\",\"type\":\"t\",\"source\":{\"a\":\"((vault:x))\"}}]}",
+          "1 error occurred:\n\t* undefined vars: vault:x\n\n" },
+        { JOB("{\"try\":{\"task\":\"t\",\"params\":{\"A\":\"((.:l))\"},\"vars\":{\"b\":\"((c))\"},\"config\":"
+              "{\"platform\":\"linux\",\"run\":{\"path\":\"((p))\"}}}}"),
+          "3 errors occurred:\n\t* undefined vars: .:l\n\t* undefined vars: c\n\t* failed to interpolate task "
+          "config: undefined vars: p\n\n" },
+        { JOB("{\"put\":\"r\",\"params\":{\"A\":\"((put-params-are-not-looked-at))\"}}"), NULL },
+};
+
+static void checks_that_the_cluster_knows_every_var(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(credentials); i++) {
+                g_autoptr(GError) error = NULL;
+                g_autoptr(PipelineConfig) config = pipeline_config_parse(
+                        credentials[i].text, strlen(credentials[i].text), PIPELINE_CONFIG_SAVE,
+                        &error);
+                g_assert_no_error(error);
+                g_autofree char *fault = pipeline_config_check_creds(config,
+                                                                     &(Vars){ .lookup = know });
+                g_autofree char *expected = credentials[i].fault
+                                                    ? g_strconcat(
+                                                              "credential validation failed\n\n",
+                                                              credentials[i].fault, NULL)
+                                                    : NULL;
+                g_assert_cmpstr(fault, ==, expected);
+        }
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/validate/findings", finds_what_upstream_finds);
         g_test_add_func("/validate/identifier", checks_names_of_pipelines_and_teams);
+        g_test_add_func("/validate/credentials", checks_that_the_cluster_knows_every_var);
         g_test_add_func("/validate/var-sources/order",
                         orders_var_sources_in_one_pass_per_placement);
         return g_test_run();
