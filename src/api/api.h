@@ -19,7 +19,8 @@ typedef struct {
         Duration checking_interval;
         Duration intercept_idle_timeout; /* of hijack sessions; 0: none */
         const char *cli_directory;       /* of fly downloads; NULL: none */
-        bool resource_causality;         /* may be asked for: it can be expensive */
+        const char *cli_program; /* without a directory: fly for this platform; NULL: none */
+        bool resource_causality; /* may be asked for: it can be expensive */
         /* Appends Prometheus text of what the program counts; may be NULL. */
         void (*metrics)(GString *text, void *data);
         void *data;

@@ -18,6 +18,15 @@ typedef struct {
         bool windows;
 } Wanted;
 
+/* This machine's, as Go calls it. */
+#if defined(__x86_64__)
+#define OWN_ARCHITECTURE "amd64"
+#elif defined(__aarch64__)
+#define OWN_ARCHITECTURE "arm64"
+#else
+#define OWN_ARCHITECTURE ""
+#endif
+
 static bool is_word(const char *text) {
         return text && *text &&
                strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789") == strlen(text);
@@ -117,12 +126,15 @@ void download_cli(ApiCall *call) {
                 call_empty(call, 400);
                 return;
         }
+        const Wanted wanted = { .call = call, .windows = g_str_equal(platform, "windows") };
         if (!folder) {
-                call_text(call, 404, "cli downloads directory not configured\n");
+                bool own = call->api->spec.cli_program && g_str_equal(platform, "linux") &&
+                           g_str_equal(arch, OWN_ARCHITECTURE);
+                if (!own || !answer_program(&wanted, call->api->spec.cli_program))
+                        call_text(call, 404, "cli downloads directory not configured\n");
                 return;
         }
         g_autofree char *name = g_strdup_printf("fly-%s-%s", platform, arch);
-        const Wanted wanted = { .call = call, .windows = g_str_equal(platform, "windows") };
         g_autofree char *file = g_strconcat(name, wanted.windows ? ".zip" : ".tgz", NULL);
         g_autofree char *archive = g_build_filename(folder, file, NULL);
         g_autofree char *program = g_build_filename(folder, name, NULL);

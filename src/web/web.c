@@ -34,7 +34,7 @@
 /* Everything that runs, in the order in which it starts. */
 typedef struct {
         const WebOptions *options;
-        char *work_directory, *external_url, *node;
+        char *work_directory, *external_url, *node, *own_fly;
         Value *main_team, *type_defaults;
         int listener;
         uint16_t port;
@@ -205,8 +205,23 @@ static void append_metrics(GString *text, void *data) {
         metrics_append(web->metrics, web->server, text);
 }
 
+/* The fly that is installed beside this program, or built beside it. Returns new, or NULL. */
+static char *own_fly(void) {
+        static const char *const places[] = { "fly", "../fly/fly" };
+        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+        g_autofree char *folder = self ? g_path_get_dirname(self) : NULL;
+
+        for (size_t i = 0; folder && i < G_N_ELEMENTS(places); i++) {
+                g_autofree char *path = g_build_filename(folder, places[i], NULL);
+                if (access(path, R_OK) == 0 && g_file_test(path, G_FILE_TEST_IS_REGULAR))
+                        return g_steal_pointer(&path);
+        }
+        return NULL;
+}
+
 static bool serve(Web *web, GError **error) {
         const WebOptions *options = web->options;
+        web->own_fly = own_fly();
         ApiSpec api = { .store = web->store,
                         .auth = web->auth,
                         .pool = web->pool,
@@ -216,6 +231,7 @@ static bool serve(Web *web, GError **error) {
                         .checking_interval = options->checking_interval,
                         .intercept_idle_timeout = options->intercept_idle_timeout,
                         .cli_directory = options->cli_artifacts_dir,
+                        .cli_program = web->own_fly,
                         .resource_causality = options->resource_causality,
                         .metrics = append_metrics,
                         .data = web };
@@ -296,6 +312,7 @@ static void stop(Web *web) {
         value_free(web->type_defaults);
         g_free(web->work_directory);
         g_free(web->external_url);
+        g_free(web->own_fly);
         g_free(web->node);
 }
 

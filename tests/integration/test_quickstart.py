@@ -91,6 +91,15 @@ def test_it_says_what_it_found_and_chose(server):
     assert f"Weir is at {server.url}" in server.process.output
 
 
+def test_it_gives_away_its_own_fly(server):
+    weir = server.start()
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine)
+    fly = (harness.BUILD / "src/fly/fly").read_bytes()
+    assert weir.get(f"/api/v1/cli?platform=linux&arch={machine}") == fly
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        weir.get("/api/v1/cli?platform=windows&arch=amd64")
+
+
 def test_web_runs_as_an_unprivileged_user_and_owns_only_its_part(server):
     server.start()
     status = pathlib.Path(f"/proc/{children(server)['web']}/status").read_text()
