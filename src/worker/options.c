@@ -1,6 +1,12 @@
 #include "worker/options.h"
 
 #define FIELD(field) offsetof(WorkerOptions, field)
+#define UNUSED(index_, name_)                                                                      \
+        {                                                                                          \
+                .name = name_, .kind = OPTION_STRING, .offset = FIELD(unused[index_]),             \
+                .group = "Without Effect",                                                         \
+                .help = "Taken for Concourse's sake: what it sets is not here."                    \
+        }
 
 static const char *const runtimes[] = { "oci", "containerd", NULL };
 static const char *const privileged_modes[] = { "full", "fuse-only", "ignore", NULL };
@@ -232,26 +238,6 @@ const Option worker_options[] = {
           .offset = FIELD(v6_plain),
           .group = "Container Networking",
           .help = "Let containers' IPv6 packets leave with their own addresses." },
-        { .name = "containerd-config",
-          .kind = OPTION_PATH,
-          .offset = FIELD(containerd_config),
-          .group = "Container Runtime",
-          .help = "Has no meaning here, and is only taken: there is no containerd." },
-        { .name = "containerd-bin",
-          .kind = OPTION_STRING,
-          .offset = FIELD(containerd_bin),
-          .group = "Container Runtime",
-          .help = "Has no meaning here, and is only taken: there is no containerd." },
-        { .name = "containerd-cni-plugins-dir",
-          .kind = OPTION_STRING,
-          .offset = FIELD(containerd_cni),
-          .group = "Container Runtime",
-          .help = "Has no meaning here, and is only taken: there are no CNI plugins." },
-        { .name = "containerd-log-level",
-          .kind = OPTION_STRING,
-          .offset = FIELD(containerd_log_level),
-          .group = "Container Runtime",
-          .help = "Has no meaning here, and is only taken: there is no containerd." },
 
         { .name = "baggageclaim-bind-ip",
           .kind = OPTION_IP,
@@ -286,5 +272,17 @@ const Option worker_options[] = {
           .choices = families,
           .group = "Volumes",
           .help = "4 for IPv4 and 6 for IPv6." },
+
+        UNUSED(0, "containerd-config"),
+        UNUSED(1, "containerd-bin"),
+        UNUSED(2, "containerd-cni-plugins-dir"),
+        UNUSED(3, "containerd-log-level"),
+        UNUSED(4, "baggageclaim-volumes"),
+        UNUSED(5, "baggageclaim-overlays-dir"),
+        UNUSED(6, "baggageclaim-log-level"),
+        UNUSED(7, "baggageclaim-debug-bind-ip"),
+        UNUSED(8, "baggageclaim-debug-bind-port"),
+        UNUSED(9, "debug-bind-ip"),
+        UNUSED(10, "debug-bind-port"),
         { 0 },
 };

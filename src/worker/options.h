@@ -4,6 +4,8 @@
 
 #include "base/options.h"
 
+#define WORKER_OPTIONS_UNUSED 11
+
 typedef struct {
         char *name, *team, *work_dir, *log_level;
         GPtrArray *tags;
@@ -28,8 +30,8 @@ typedef struct {
         bool allow_host_access, dns_proxy, dns_proxy_ours, v6, v6_plain;
         Duration request_timeout;
         char *hooks_dir;
-        /* taken, and without effect */
-        char *containerd_config, *containerd_bin, *containerd_cni, *containerd_log_level;
+        char *unused
+                [WORKER_OPTIONS_UNUSED]; /* upstream's, of what is not here: taken, and said in the log */
 
         char *driver, *p2p_pattern, *p2p_family;
 } WorkerOptions;

@@ -255,20 +255,17 @@ static bool open_parts(Worker *worker, GError **error) {
         return open_network(worker, error) && open_containers(worker, error);
 }
 
-/* Upstream's settings of programs that are not here. */
 static void say_unused(const WorkerOptions *options) {
-        const struct {
-                const char *name, *value;
-        } unused[] = {
-                { "containerd-config", options->containerd_config },
-                { "containerd-bin", options->containerd_bin },
-                { "containerd-cni-plugins-dir", options->containerd_cni },
-                { "containerd-log-level", options->containerd_log_level },
-        };
-        for (size_t i = 0; i < G_N_ELEMENTS(unused); i++)
-                if (unused[i].value)
-                        log_info("worker", "setting-without-effect", "flag", unused[i].name,
-                                 "value", unused[i].value);
+        for (const Option *option = worker_options; option->name; option++) {
+                size_t place = option->offset -
+                               offsetof(WorkerOptions, unused); /* huge before it */
+                if (place >= sizeof options->unused)
+                        continue;
+                const char *value = options->unused[place / sizeof *options->unused];
+                if (value)
+                        log_info("worker", "setting-without-effect", "flag", option->name, "value",
+                                 value);
+        }
 }
 
 /* What was found and chosen, once. */

@@ -79,6 +79,53 @@ def test_the_tasks_own_user_wins_over_the_images(server, fly):
     assert "who=4321" in said and "written" in said
 
 
+def test_a_tasks_params_win_over_the_images_environment_and_a_path_and_home_are_found(server, fly):
+    server.push("bare-env", registry.Image(BUSYBOX, USERS, config={"Env": ["FROM_IMAGE=image", "KEPT=image"], "User": "app"}), "latest")
+    show = task(image_resource(server, "bare-env"), "echo from=$FROM_IMAGE kept=$KEPT path=$PATH home=$HOME")
+    show["config"]["params"] = {"FROM_IMAGE": "task"}
+    assert "from=task kept=image path=/usr/local/bin:/usr/bin:/bin home=/home/app" in run(fly, "bare-env", [show])
+    show["config"]["run"]["user"] = "root"
+    assert "path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin home=/root" in run(fly, "bare-env", [show])
+
+
+@pytest.mark.parametrize("user", ["ghost:team", "app:ghosts"])
+def test_a_user_or_group_of_neither_file_is_named(server, fly, user):
+    server.push("ghosts", registry.Image(BUSYBOX, USERS, config={"Env": ["PATH=/bin"]}), "latest")
+    said = run(fly, "ghosts", [task(image_resource(server, "ghosts"), "true", user=user)], status=2)
+    assert "unable to find " in said and "ghost" in said
+
+
+def test_a_privileged_task_runs_privileged_in_a_fetched_image(server, fly):
+    server.push("privileged", registry.Image(BUSYBOX, registry.layer({"owned": {"data": b"x", "uid": 7}}), config={"Env": ["PATH=/bin"]}), "latest")
+    for privileged in (False, True):
+        step = {**task(image_resource(server, "privileged"), "echo map=$(cat /proc/self/uid_map); stat -c %u /owned"), "privileged": privileged}
+        said = " ".join(run(fly, "privileged", [step]).split())
+        assert ("map=0 0 " in said) is privileged and " 7 " in said + " "
+
+
+def test_an_image_resource_may_be_of_a_custom_type(server, fly):
+    types = [{"name": "mine", "type": "mock", "source": {"mirror_self": True}, "defaults": {"initial_version": "9", "mirror_self": True}}]
+    image = {"type": "mine", "source": {}}
+    assert "version=9" in run(fly, "of-custom", [task(image, "echo version=$MIRRORED_VERSION")], types=types)
+
+
+def test_a_types_params_choose_what_is_fetched_of_it(server, fly):
+    programs = {f"opt/resource/{one}": TYPE for one in ("check", "in", "out")}
+    images = [registry.Image(BUSYBOX, registry.layer({"opt/": b"", "opt/resource/": b"", **programs}), config={"Env": ["PATH=/bin", f"TYPE_ENV={name}"]}, architecture=name)
+              for name in ("amd64", "arm64")]
+    server.push("both", registry.Index(*images), "latest")
+    types = [custom(server, "both", params={"platform": {"architecture": "arm64"}})]
+    show = {"task": "show", "config": {"platform": "linux", "inputs": [{"name": "thing"}], "image_resource": {"type": "mock", "source": {"mirror_self": True}},
+                                       "run": {"path": "cat", "args": ["thing/env"]}}}
+    assert "arm64" in run(fly, "type-params", [{"get": "thing"}, show], resources=[{"name": "thing", "type": "both", "source": {}}], types=types)
+
+
+def test_an_image_whose_metadata_is_no_json_is_named(server, fly):
+    resources = [{"name": "img", "type": "mock", "source": {"create_files": {"rootfs/x": "x", "metadata.json": "{"}}}]
+    said = run(fly, "broken", [{"get": "img"}, {"task": "run", "image": "img", "config": {"platform": "linux", "run": {"path": "true"}}}], status=2, resources=resources)
+    assert "malformed image metadata: " in said
+
+
 def test_params_and_a_pinned_version_of_the_image_are_used(server, fly):
     index = registry.Index(registry.Image(BUSYBOX, registry.layer({"which": b"amd"}), config={"Env": ["PATH=/bin"]}),
                            registry.Image(BUSYBOX, registry.layer({"which": b"arm"}), config={"Env": ["PATH=/bin"]}, architecture="arm64"))

@@ -1,6 +1,7 @@
 """What containers may take: places on a worker, its network's addresses, a processor's time and memory."""
 
 import pathlib
+import shutil
 
 import pytest
 
@@ -86,3 +87,16 @@ def test_a_task_that_takes_too_much_memory_is_killed_as_upstream_says(start, roo
     assert bare.said(watcher) == "begun\n"
     assert [one["exit_status"] for one in finished] == [137]
     assert watcher.status() == "failed"
+
+
+def test_a_container_that_is_not_made_in_time_is_given_up(start, place, root):
+    runtime = place / "runtime"
+    runtime.write_text(f'#!/bin/sh\ncase " $* " in *" run "*) [ -e {place}/slow ] && exec sleep 600 ;; esac\nexec {shutil.which("runc")} "$@"\n')
+    runtime.chmod(0o755)
+    (place / "slow").touch()
+    api = start("--oci-runtime", runtime, "--containerd-request-timeout", "500ms")
+    watcher = bare.start(api, "slow", [bare.task(root, "true")]).wait()
+    assert watcher.status() == "errored"
+    assert watcher.errors()[0].startswith("find or create container on worker w1: starting task: ") and "timeout exceeded" in watcher.errors()[0]
+    (place / "slow").unlink()
+    assert bare.start(api, "quick", [bare.task(root, "true")]).wait().status() == "succeeded"

@@ -19,6 +19,7 @@
 #define RESOLV_CONF_MAX ((size_t) 64 * 1024)
 #define LISTENERS_MAX 2
 #define QUERIES_MAX 256    /* on their way; who asks more asks again */
+#define QUERIES_EACH 64    /* of one container */
 #define CONNECTIONS_MAX 16 /* of TCP at once; the next wait for their turn */
 #define CONNECTION_IDLE (10 * DURATION_SECOND)
 #define BACKLOG 64
@@ -117,13 +118,32 @@ static bool ask_next(const DnsProxy *proxy, Query *query) {
         return false;
 }
 
+static bool same_host(const Address *a, const Address *b) {
+        if (a->name.ss_family != b->name.ss_family)
+                return false;
+        if (a->name.ss_family == AF_INET)
+                return ((const struct sockaddr_in *) &a->name)->sin_addr.s_addr ==
+                       ((const struct sockaddr_in *) &b->name)->sin_addr.s_addr;
+        return memcmp(&((const struct sockaddr_in6 *) &a->name)->sin6_addr,
+                      &((const struct sockaddr_in6 *) &b->name)->sin6_addr,
+                      sizeof(struct in6_addr)) == 0;
+}
+
+static bool has_room(const DnsProxy *proxy, const Address *client) {
+        size_t count = 0;
+        for (guint i = 0; i < proxy->queries->len; i++)
+                if (same_host(&g_array_index(proxy->queries, Query, i).client, client))
+                        count++;
+        return proxy->queries->len < QUERIES_MAX && count < QUERIES_EACH;
+}
+
 static void take_query(DnsProxy *proxy, int listener) {
         unsigned char buffer[DNS_MESSAGE_MAX];
         Query query = { .fd = -1, .listener = listener };
         query.client.length = sizeof query.client.name;
         ssize_t length = recvfrom(proxy->datagrams[listener], buffer, sizeof buffer, MSG_DONTWAIT,
                                   (struct sockaddr *) &query.client.name, &query.client.length);
-        if (length <= 0 || proxy->queries->len >= QUERIES_MAX ||
+        if (length <= 0 || !has_room(proxy, &query.client) ||
             !dns_is_query(buffer, (size_t) length))
                 return;
         query.length = (size_t) length;

@@ -34,7 +34,7 @@ typedef struct {
         const Value *seccomp; /* instead of our own */
         const GPtrArray *devices;
         const Value *hooks;      /* of hooks_read(); NULL: none */
-        Duration create_timeout; /* 0: none */
+        Duration create_timeout; /* of one, once its volumes are there; 0: none */
         int64_t spool_ceiling;   /* 0: SPOOL_CEILING */
         Duration read_keep; /* how long an ended process that was read can be read again; 0: 5 s */
         void (*changed)(void *data); /* a container came or went; may be NULL */

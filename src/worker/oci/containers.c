@@ -347,6 +347,13 @@ static bool take_spec(Containers *containers, Container *container, const Garden
         return false;
 }
 
+/* Of making a container whose volumes are there. Returns new; NULL: none. */
+static Cancel *limit_of(const Containers *containers, Cancel *cancel) {
+        if (containers->create_timeout)
+                return cancel_new_deadline(cancel, containers->create_timeout);
+        return cancel ? cancel_ref(cancel) : NULL;
+}
+
 /* Its volumes, its network and itself; what of them was made when it fails is undone. */
 static bool make(Container *container, const GardenContainerSpec *spec, Cancel *cancel,
                  GError **error) {
@@ -362,7 +369,8 @@ static bool make(Container *container, const GardenContainerSpec *spec, Cancel *
                         network_detach(containers->network, container->handle);
                 return false;
         }
-        if (container_build(container, attach, cancel, error))
+        g_autoptr(Cancel) limit = limit_of(containers, cancel);
+        if (container_build(container, attach, limit, error))
                 return true;
         g_clear_pointer(&attach, attach_free);
         if (!container_remove(container, &failure))
@@ -394,11 +402,7 @@ static bool create(Containers *containers, const GardenContainerSpec *spec, Canc
 bool containers_create(Containers *containers, const GardenContainerSpec *spec, Cancel *cancel,
                        char **ret_handle, GError **error) {
         g_autoptr(GError) local = NULL;
-        g_autoptr(Cancel) limit = containers->create_timeout
-                                          ? cancel_new_deadline(cancel, containers->create_timeout)
-                                  : cancel ? cancel_ref(cancel)
-                                           : NULL;
-        if (create(containers, spec, limit, ret_handle, &local))
+        if (create(containers, spec, cancel, ret_handle, &local))
                 return true;
         note_refused(containers, local);
         g_propagate_error(error, g_steal_pointer(&local));
