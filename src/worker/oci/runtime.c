@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -156,6 +157,26 @@ static bool take_pid(const char *path, pid_t *ret, GError **error) {
         return true;
 }
 
+/* It is killed when it takes too long, and the container removed; for an abort it is not given up half way. */
+static bool wait_for_runtime(pid_t child, int pidfd, Cancel *cancel, int *ret, GError **error) {
+        g_autoptr(GError) failure = NULL;
+        if (child_wait(child, pidfd, cancel, ret, &failure))
+                return true;
+        if (!cancel_fired(cancel)) {
+                g_propagate_error(error, g_steal_pointer(&failure));
+                return false;
+        }
+        bool late = cancel_reason(cancel) == CANCEL_DEADLINE;
+        if (late)
+                (void) kill(child, SIGKILL); /* not waited for yet: the pid is its own */
+        if (!child_wait(child, pidfd, NULL, ret, error))
+                return false;
+        if (!late)
+                return true;
+        g_propagate_prefixed_error(error, g_steal_pointer(&failure), "OCI runtime: ");
+        return false;
+}
+
 bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int listener,
                  Cancel *cancel, pid_t *ret_pid, GError **error) {
         g_autofree char *log_path = g_build_filename(bundle, "runtime.log", NULL);
@@ -190,9 +211,7 @@ bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int l
         }
         if (!child_start(&spec, &child, &pidfd, error))
                 return false;
-        /* Not given up half way: what it has begun would be left behind. It ends by itself. */
-        (void) cancel;
-        if (!child_wait(child, pidfd, NULL, &result.status, error))
+        if (!wait_for_runtime(child, pidfd, cancel, &result.status, error))
                 return false;
         if (result.status == 0)
                 return take_pid(pid_path, ret_pid, error);

@@ -18,7 +18,8 @@ const char *runtime_path(const Runtime *runtime);
 const char *runtime_version(const Runtime *runtime); /* first line of --version */
 
 /* Makes and starts the container of bundle/config.json, detached; `listener` becomes its
- * descriptor 3. The error is the runtime's own last message. */
+ * descriptor 3. The error is the runtime's own last message; ERROR_TIMEOUT at a deadline: what it began must be removed.
+ * Nothing else that fires `cancel` stops it. */
 bool runtime_run(Runtime *runtime, const char *handle, const char *bundle, int listener,
                  Cancel *cancel, pid_t *ret_pid, GError **error);
 /* Removes what the runtime keeps of a container whose process 1 is dead and whose control groups are gone: then that is a
