@@ -100,7 +100,7 @@ def test_a_privileged_task_runs_privileged_in_a_fetched_image(server, fly):
     for privileged in (False, True):
         step = {**task(image_resource(server, "privileged"), "echo map=$(cat /proc/self/uid_map); stat -c %u /owned"), "privileged": privileged}
         said = " ".join(run(fly, "privileged", [step]).split())
-        assert ("map=0 0 " in said) is privileged and " 7 " in said + " "
+        assert ("map= 0 0 " in said) is privileged and " 7 " in said
 
 
 def test_an_image_resource_may_be_of_a_custom_type(server, fly):
