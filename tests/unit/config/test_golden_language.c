@@ -273,7 +273,7 @@ static const struct {
         { "schema", "resource-version-scalars", "format",
           "1e10 where text is wanted: upstream writes 1e+10, the reader has made it 10000000000 by then" },
         { "scalars", "double-quote-escapes", "format",
-          "where a line of U+2028 and U+2029 is folded" },
+          "behind U+2028 or U+2029 at a text's end libyaml indents before the closing quote" },
 };
 
 static bool is_known(const Value *test, const char *mode) {
