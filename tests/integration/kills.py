@@ -29,9 +29,6 @@ FRESH = "volume-answered"
 # Points that a load does not come to: what they are for has tests of its own.
 ELSEWHERE = {"migrate-before", "migrate-after", "db-retry", "step-failed", "volume-dead", "container-killed"}
 
-# As many builds run at a time as in the hundred of test_hundred_builds.
-AT_ONCE = 10
-
 # Pushing takes its time, so that kills find puts under way.
 HOOK = "#!/bin/sh\nsleep 0.$(( $(date +%N | cut -c1-1) ))\n"
 
@@ -54,8 +51,8 @@ exec {runc} "$@"
 class Kills:
     """One house that dies again and again, with a git server and a recorder of effects outside of it."""
 
-    def __init__(self, place, random, database=None):
-        self.random = random
+    def __init__(self, place, random, database=None, at_once=6):
+        self.random, self.at_once = random, at_once
         self.kind = "postgres" if database else "sqlite"
         self.place = place
         runtime = place / "runtime"
@@ -149,7 +146,7 @@ class Kills:
         return False
 
     def at_random(self, number, victims):
-        work = self.load(number, AT_ONCE, 12)
+        work = self.load(number, self.at_once, 12)
         delay, hit = self.random.uniform(0, 6), []
         timer = threading.Timer(delay, lambda: hit.append(self.kill(victims)))
         timer.start()
@@ -238,6 +235,8 @@ class Kills:
         pushes = self.pushes(work, job)
         if pushes > 1 or (pushes == 0 and status == "succeeded"):
             yield f"the put happened {pushes} times"
+        if pushes and status == "errored" and not unknown:
+            yield f"the put was under way, and nobody says that its effect is unknown: {errors}"
         for text in self.doubled(watcher):
             yield text
         again = house.Watcher(work.api, watcher.build_id).wait()
@@ -309,9 +308,9 @@ def ways_at_points():
             if point not in ELSEWHERE]
 
 
-def run(place, random, ways, database=None):
+def run(place, random, ways, database=None, **options):
     """One round for each way to die; then nothing may be left."""
-    kills = Kills(place, random, database)
+    kills = Kills(place, random, database, **options)
     print(kills.heading())
     try:
         for number, (how, *words) in enumerate(sorted(ways, key=lambda way: FRESH not in way), 1):

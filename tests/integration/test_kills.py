@@ -26,12 +26,13 @@ def test_whoever_is_killed_nothing_is_lost_or_done_twice(place, soak, database):
 
 @pytest.mark.soak
 def test_killed_anywhere_nothing_is_lost_or_done_twice(place, soak, database):
-    """All points twice, and each random way eight times: more than a hundred rounds on either database."""
+    """All points twice, and each random way eight times: more than a hundred rounds on either database, at random moments
+    with as many builds at a time as the hundred of test_hundred_builds."""
     ways = 2 * kills.ways_at_points() + 8 * kills.ways_at_random()
     assert len(ways) >= 100
     print(f"seed {soak.seed}")
     soak.random.shuffle(ways)
-    kills.run(place, soak.random, ways, database)
+    kills.run(place, soak.random, ways, database, at_once=10)
 
 
 def test_every_fault_point_stands_in_the_code():

@@ -25,8 +25,8 @@ SILENCE = 8
 SILENCE_WITH_MEMORY = 12
 
 SHORT = ["--gc-interval", "1s", "--gc-one-off-grace-period", "1s", "--gc-missing-grace-period", "1s",
-         "--gc-hijack-grace-period", "1s", "--gc-failed-grace-period", "1s", "--default-build-logs-to-retain", "3",
-         "--gc-builds-to-retain", "4", "--gc-versions-to-retain", "5"]
+         "--gc-hijack-grace-period", "1s", "--gc-failed-grace-period", "1s", "--default-build-logs-to-retain", "2",
+         "--gc-builds-to-retain", "2", "--gc-versions-to-retain", "1"]
 
 # Tables that may hold rows when all is quiet, and the rule that keeps them. All others must be empty.
 KEPT = {
