@@ -310,7 +310,8 @@ static bool all_ready(void *data, GError **error) {
                        ", with the password of the first start (forgotten: remove %s "
                        "and start again)\n",
                        quickstart->admin_file);
-        printf("  fly -t weir login -c %s\n\n", quickstart->url);
+        printf("  fly -t weir login -c %s -u %s -p %s\n\n", quickstart->url, hash ? ADMIN : "USER",
+               password ? password : "PASSWORD");
         fflush(stdout);
         log_info("", "ready", "url", quickstart->url);
         return true;

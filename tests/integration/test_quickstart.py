@@ -189,6 +189,15 @@ def test_without_users_there_is_an_admin_whose_password_is_said_once(server):
     assert token(server, "admin", password)
 
 
+def test_the_line_that_says_how_to_log_in_does(server, tmp_path):
+    server.process = harness.Process([harness.WEIR, *without_users(server)], env=server.environment)
+    server.process.wait_for(server.READY)
+    words = re.search(r"^  fly (-t weir login .*)$", server.process.output, re.M).group(1).split()
+    run = subprocess.run([harness.FLY, *words], env={**os.environ, "HOME": str(tmp_path)}, stdin=subprocess.DEVNULL,
+                         capture_output=True, text=True, timeout=harness.PATIENCE)
+    assert run.returncode == 0 and "target saved" in run.stdout, run.stdout + run.stderr
+
+
 # ---- restarts ----
 
 
