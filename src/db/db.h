@@ -48,7 +48,7 @@ int db_schema_version(const Db *db);
  */
 typedef bool (*DbFn)(DbTx *tx, void *data, GError **error);
 bool db_write(Db *db, DbFn fn, void *data, GError **error);
-/* The same, reading only; one consistent snapshot; never waits for a writer. */
+/* The same, reading only; one consistent snapshot; never waits for a writer. Not run again once fn returned true. */
 bool db_read(Db *db, DbFn fn, void *data, GError **error);
 
 /* ---- statements: placeholders $1, $2 … ---- */

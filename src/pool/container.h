@@ -58,6 +58,8 @@ PoolContainer *container_new(Pool *pool, Container *row); /* takes row */
 /* A Garden request about it; the result borrows path. */
 WorkerRequest container_request(const PoolContainer *container, const char *method,
                                 const char *path);
+/* ERROR_STALE when another web node has the build now: it may use the container. A check's is nobody's alone. */
+bool container_check_lease(Pool *pool, const ContainerNeed *need, GError **error);
 /* Whether its worker has it. */
 bool container_is_listed(const PoolContainer *container, Cancel *cancel, bool *ret, GError **error);
 /* Makes what the row stands for: volumes, then the container. What is half made by then stays, as its rows say. */

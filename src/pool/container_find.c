@@ -126,7 +126,8 @@ static bool make_or_fail(PoolContainer *container, const ContainerNeed *need,
                          const PoolWatch *watch, Cancel *cancel, GError **error) {
         if (container_make(container, need, watch, cancel, error))
                 return true;
-        if (cancel_reason(cancel) != CANCEL_SHUTDOWN)
+        if (cancel_reason(cancel) != CANCEL_SHUTDOWN &&
+            container_check_lease(container->pool, need, NULL))
                 container_set_failed(container->pool->spec.store, container->row->id, NULL);
         g_prefix_error(error, "find or create container on worker %s: ", container->worker);
         return false;

@@ -74,6 +74,13 @@ static char *rootfs_of(const Fitting *fitting, const Root *root) {
                      : g_strdup(root->rootfs);
 }
 
+bool container_check_lease(Pool *pool, const ContainerNeed *need, GError **error) {
+        const BuildLease lease = { need->owner.build_id, need->epoch };
+
+        return need->owner.kind != CONTAINER_OWNER_BUILD_STEP || !need->epoch ||
+               build_lease_check(pool->spec.store, &lease, error);
+}
+
 /* volumes: those to make along with it; NULL: they are there. */
 static bool post_container(PoolContainer *container, const Fitting *fitting, const Root *root,
                            const Value *volumes, GError **error) {
@@ -102,10 +109,10 @@ static bool post_container(PoolContainer *container, const Fitting *fitting, con
         request.body = body;
         if (full_request_json(&request, &wait, &answer, &local))
                 return true;
-        /* The answer to an earlier try was lost with the worker. Nothing has run in it yet. */
+        /* The answer to an earlier try was lost with the worker. Nothing has run in it yet, unless it is another's by now. */
         bool again = strstr(local->message, "already exists") != NULL;
-        if (again && destroy(container, cancel, error) &&
-            full_request_json(&request, &wait, &answer, error))
+        if (again && container_check_lease(container->pool, fitting->need, error) &&
+            destroy(container, cancel, error) && full_request_json(&request, &wait, &answer, error))
                 return true;
         if (!again)
                 g_propagate_error(error, g_steal_pointer(&local));

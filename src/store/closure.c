@@ -121,7 +121,7 @@ GPtrArray *store_list(Store *store, RowFn row, GDestroyNotify item_free, const S
 
 static bool one_in(DbTx *tx, void *data, GError **error) {
         Closure *closure = data;
-        /* Items are made at most once: a read closure that has its row does not fail any more. */
+        /* Items are made at most once: a closure that read without an error is not run again. */
         return tx_one(tx, closure->store, closure->row, &closure->item, closure->statement, error);
 }
 

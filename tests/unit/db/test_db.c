@@ -550,6 +550,27 @@ static void what_stands_still_lets_go_and_is_run_again(Fixture *fixture) {
         }
 }
 
+static void kill_reader(void *data) {
+        read_ok(data, kill_others, NULL);
+}
+
+static bool read_then_die(DbTx *tx, void *data, GError **error) {
+        Still *still = data;
+        int64_t count = 0;
+        if (!db_query_int(tx, 0, &count, error, "SELECT count(*) FROM things"))
+                return false;
+        still->calls++;
+        thread_join(thread_start("killer", kill_reader, still->fixture));
+        return true;
+}
+
+static void what_was_read_is_not_read_again(Fixture *fixture) {
+        open_things(fixture);
+        Still still = { .fixture = fixture };
+        read_ok(fixture, read_then_die, &still);
+        g_assert_cmpint(still.calls, ==, 1);
+}
+
 static bool leave_type_open(DbTx *tx, void *data, GError **error) {
         g_autoptr(DbRows) rows = db_query(tx, error, "SELECT sum(size) FROM things");
         return rows != NULL;
@@ -587,6 +608,7 @@ static void add(void) {
         fixture_add("/db/notify", notifications_come_once_and_only_after_a_commit);
         fixture_add_one("/db/lost", DB_POSTGRES, a_lost_connection_is_told_and_replaced);
         fixture_add_one("/db/standstill", DB_POSTGRES, what_stands_still_lets_go_and_is_run_again);
+        fixture_add_one("/db/read-once", DB_POSTGRES, what_was_read_is_not_read_again);
         fixture_add_one("/db/type", DB_POSTGRES, a_type_that_only_one_has_is_refused);
         fixture_add_one("/db/absent", DB_POSTGRES, a_server_that_is_not_there_is_unavailable);
 }

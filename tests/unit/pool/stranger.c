@@ -15,10 +15,19 @@ void stranger_sweep(Store *store) {
 
 /* ---- containers and volumes ---- */
 
+static void take_over(const Stranger *stranger) {
+        BuildLease lease;
+        OK(build_lease_release_node(stranger->taking, "n", &error));
+        OK(build_lease_acquire(stranger->taking, stranger->build_id, "other", DURATION_MINUTE,
+                               &lease, &error));
+}
+
 static void answer_full(Stranger *stranger, HttpRequest *request) {
         const GardenError refusal = { .message = (char *) stranger->full };
         g_autoptr(Value) answer = garden_error_value(&refusal);
         stranger->refusals--;
+        if (stranger->taking)
+                take_over(stranger);
         if (stranger->abort)
                 cancel_fire(stranger->abort, CANCEL_ABORT);
         http_answer_json(request, garden_error_status(refusal.kind), answer);

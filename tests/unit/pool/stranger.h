@@ -27,7 +27,9 @@ typedef struct {
         Store *sweeps;          /* not NULL: the janitor comes by at every request */
         const char *full;       /* so many containers are refused with this: */
         unsigned refusals;
-        Cancel *abort;    /* not NULL: fires at the first refusal */
+        Cancel *abort; /* not NULL: fires at the first refusal */
+        Store *taking; /* not NULL: another node takes build_id over before a refusal is told */
+        int64_t build_id;
         const char *user; /* the property of its containers */
         Script script;
         HttpServer *http;

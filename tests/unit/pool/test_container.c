@@ -282,6 +282,53 @@ static void a_build_that_fills_a_worker_alone_fails(House *house) {
         stranger_close(&stranger);
 }
 
+#define EXISTS "new container: container \"h\": already exists"
+
+static ContainerNeed step_of(const BuildLease *lease) {
+        ContainerNeed need = stranger_need("1");
+        need.owner = (ContainerOwner){ .kind = CONTAINER_OWNER_BUILD_STEP,
+                                       .build_id = lease->build_id,
+                                       .plan_id = "1" };
+        need.epoch = lease->epoch;
+        return need;
+}
+
+static void one_that_an_earlier_try_made_is_made_anew(House *house) {
+        Stranger stranger = { .extensions = GARDEN_EXTENSIONS, .full = EXISTS, .refusals = 1 };
+        BuildLease lease;
+        stranger_open(&stranger, house);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        house_save(house, two_jobs);
+        started_build(house, "unit", &lease);
+        const ContainerNeed need = step_of(&lease);
+
+        pool_container_free(OK(pool_container(pool, &need, NULL, NULL, &error)));
+        g_assert_nonnull(strstr(stranger.calls->str, "DELETE /containers/"));
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
+/* A node that was frozen while it made it: the other's process may run in it. */
+static void one_that_another_node_made_is_left_alone(House *house) {
+        Stranger stranger = { .extensions = GARDEN_EXTENSIONS,
+                              .full = EXISTS,
+                              .refusals = 1,
+                              .taking = house->store };
+        BuildLease lease;
+        stranger_open(&stranger, house);
+        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        house_save(house, two_jobs);
+        stranger.build_id = started_build(house, "unit", &lease);
+        const ContainerNeed need = step_of(&lease);
+
+        FAILS(pool_container(pool, &need, NULL, NULL, &error), ERROR_STALE);
+        g_assert_null(strstr(stranger.calls->str, "DELETE"));
+        g_autoptr(Container) row = OK(container_find_owned(house->store, &need.owner, &error));
+        g_assert_cmpint(row->state, ==, CONTAINER_CREATING);
+        pool_free(pool);
+        stranger_close(&stranger);
+}
+
 static void an_abort_ends_the_wait_for_a_place(House *house) {
         g_autoptr(Cancel) cancel = cancel_new(NULL);
         Stranger stranger = { .full = refusals[0].text, .refusals = 1000, .abort = cancel };
@@ -307,6 +354,8 @@ static void add(void) {
         house_add("/pool/container/lost", what_the_worker_lost_is_made_anew);
         house_add("/pool/container/half", what_was_left_half_made_is_made_under_its_name);
         house_add("/pool/container/by-handle", by_its_handle_it_is_found_where_it_still_is);
+        house_add("/pool/container/exists", one_that_an_earlier_try_made_is_made_anew);
+        house_add("/pool/container/taken-over", one_that_another_node_made_is_left_alone);
         house_add("/pool/container/replaced", an_upstream_worker_may_take_a_weir_workers_place);
 }
 
