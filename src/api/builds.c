@@ -156,6 +156,16 @@ static bool any_blocks(const Value *inputs) {
         return false;
 }
 
+/* Ours. Upstream's shape has no place for it but the reasons; no input can have this name. */
+static bool prepare_room(ApiCall *call, const Job *job, Value *reasons) {
+        g_autofree char *no_room = NULL;
+
+        if (!job || !room_for_build(call->store, job->team_id, &no_room, NULL) || !no_room)
+                return false;
+        value_map_set_string(reasons, "room on a disk", no_room);
+        return true;
+}
+
 void get_build_preparation(ApiCall *call) {
         const Build *build = call->build;
         bool pending = build->status == BUILD_PENDING && build->job_id && !build->memory;
@@ -171,13 +181,14 @@ void get_build_preparation(ApiCall *call) {
         g_autoptr(Job) job = pending ? job_get(call->store, build->job_id, NULL) : NULL;
         if (pending)
                 prepare_inputs(call, inputs, reasons);
+        bool no_room = prepare_room(call, job, reasons);
         value_map_set_int(answer, "build_id", build->id);
         value_map_set_string(answer, "paused_pipeline", blocking(job && job->pipeline_paused));
         value_map_set_string(answer, "paused_job", blocking(job && job->paused));
         value_map_set_string(answer, "max_running_builds",
                              blocking(job && job->max_in_flight_reached));
         value_map_set(answer, "inputs", value_sorted(inputs));
-        value_map_set_string(answer, "inputs_satisfied", blocking(any_blocks(inputs)));
+        value_map_set_string(answer, "inputs_satisfied", blocking(no_room || any_blocks(inputs)));
         value_map_set(answer, "missing_input_reasons", value_sorted(reasons));
         value_free(inputs);
         value_free(reasons);

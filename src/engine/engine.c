@@ -10,6 +10,8 @@
 /* A safety net: everything that matters is told. */
 #define LOOK_AGAIN (10 * DURATION_SECOND)
 #define FINISH_PAUSE DURATION_SECOND
+/* Before a build that could not go on here (a full disk) is taken up again. */
+#define AGAIN_PAUSE DURATION_SECOND
 /* SIGTERM, 10 s, SIGKILL. */
 #define STOP_PATIENCE (15 * DURATION_SECOND)
 
@@ -186,10 +188,11 @@ static bool run_build(Running *running, GError **error) {
                 log_info("engine", "build-left", "build", LOG_INT(build->id));
                 return true;
         }
-        stop_left_behind(running);
-        BuildStatus status = status_of(ran, succeeded, why);
+        /* What cannot be written has not happened: it is taken up again from there, and what runs goes on till then. */
         if (!build_log_flush(log, error))
                 return false;
+        stop_left_behind(running);
+        BuildStatus status = status_of(ran, succeeded, why);
         fault_here("before-build-finish");
         if (finish(running, status)) {
                 count(running->engine, status);
@@ -211,9 +214,11 @@ static void build_thread(void *data) {
         Store *store = engine->spec.settings->store;
         g_autoptr(GError) error = NULL;
 
-        if (!run_build(running, &error) && !error_is(error, ERROR_STALE))
+        if (!run_build(running, &error) && !error_is(error, ERROR_STALE)) {
                 log_error("engine", "build-failed-to-run", error, "build",
                           LOG_INT(running->lease.build_id));
+                cancel_sleep(running->shutdown, AGAIN_PAUSE, NULL);
+        }
         build_lease_release(store, &running->lease, NULL);
 
         mutex_lock(&engine->mutex);

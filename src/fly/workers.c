@@ -128,6 +128,20 @@ static void print_groups(const Fly *fly, Table *const tables[GROUPS]) {
         }
 }
 
+/* Ours: upstream's web node says nothing of disks. */
+static void print_low(const GPtrArray *workers) {
+        g_autoptr(GString) names = g_string_new(NULL);
+
+        for (size_t i = 0; i < workers->len; i++)
+                if (value_get_bool(workers->pdata[i], "disk_low", false))
+                        g_string_append_printf(names, "%s%s", names->len ? ", " : "",
+                                               value_get_string(workers->pdata[i], "name", ""));
+        if (names->len)
+                printf("\n\nthe following workers have no room on their disks and get no new "
+                       "containers: %s\n",
+                       names->str);
+}
+
 static size_t group_of(const Fly *fly, const Value *worker) {
         if (g_str_equal(value_get_string(worker, "state", ""), "stalled"))
                 return STALLED;
@@ -151,9 +165,10 @@ static void print_workers(const Fly *fly, const Value *list, bool details) {
                         if (group_of(fly, sorted->pdata[i]) == group)
                                 add_row(tables[fly->terminal ? group : 0], sorted->pdata[i],
                                         details, group == OUTDATED);
-        if (fly->terminal)
+        if (fly->terminal) {
                 print_groups(fly, tables);
-        else
+                print_low(sorted);
+        } else
                 table_print(tables[0], fly);
         for (size_t i = 0; i < GROUPS; i++)
                 table_free(tables[i]);

@@ -9,6 +9,8 @@ typedef struct {
         const SchedulerSpec *spec;
         SchedulingCase *problem;
         PipelineConfig *config; /* loaded when first needed */
+        bool looked_for_room;
+        char *no_room; /* then: why no build may begin now */
 } Pass;
 
 /* What became of a pending build. */
@@ -21,6 +23,7 @@ typedef enum {
 static void pass_clear(Pass *pass) {
         scheduling_case_free(pass->problem);
         pipeline_config_free(pass->config);
+        g_free(pass->no_room);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Pass, pass_clear)
 
@@ -170,8 +173,46 @@ static bool is_paused(const Pass *pass) {
         return pass->problem->job->paused || pass->problem->job->pipeline_paused;
 }
 
+/* Looked for once a pass: it starts few builds. */
+static bool is_room(Pass *pass, bool *ret, GError **error) {
+        if (!pass->looked_for_room &&
+            !room_for_build(store_of(pass), pass->problem->job->team_id, &pass->no_room, error))
+                return false;
+        pass->looked_for_room = true;
+        *ret = pass->no_room == NULL;
+        return true;
+}
+
+/*
+ * A check that failed may find the next time what the build lacks, and there may be nobody else to ask for it
+ * (check_every: never). *ret: there is such a check.
+ */
+static bool check_again(const Pass *pass, bool *ret, GError **error) {
+        Duration interval = pass->spec->checking_interval;
+
+        *ret = false;
+        for (size_t i = 0; i < pass->problem->inputs->len; i++) {
+                const SchedulingInput *input = g_ptr_array_index(pass->problem->inputs, i);
+                const SchedulingResource *resource = find_resource(pass->problem,
+                                                                   input->resource_id);
+                g_auto(ScopeCheck) last = { 0 };
+                if (input->passed->len > 0 || input->resource_pinned || !resource ||
+                    !resource->scope_id)
+                        continue;
+                if (!scope_check_get(store_of(pass), resource->scope_id, &last, error))
+                        return false;
+                if (last.last_succeeded || !last.last_end)
+                        continue;
+                *ret = true;
+                if (clock_steady() - last.last_end >= interval / 1000 && pass->spec->request_check)
+                        pass->spec->request_check(input->resource_id, last.last_end + 1,
+                                                  pass->spec->data);
+        }
+        return true;
+}
+
 static bool try_build(Pass *pass, const Build *build, Outcome *ret, GError **error) {
-        bool passed, checked, adopted;
+        bool passed, checked, adopted, room, failed_checks;
 
         *ret = NEXT;
         if (build->aborted || pass->problem->job->pipeline_archived)
@@ -181,6 +222,10 @@ static bool try_build(Pass *pass, const Build *build, Outcome *ret, GError **err
                 *ret = NEXT;
                 return true;
         }
+        if (!is_room(pass, &room, error))
+                return false;
+        if (!room)
+                return true;
         if (!build_pass_gate(store_of(pass), build->id, &passed, error))
                 return false;
         if (!passed)
@@ -194,7 +239,9 @@ static bool try_build(Pass *pass, const Build *build, Outcome *ret, GError **err
         if (!build_adopt_inputs(store_of(pass), build->id, &adopted, error))
                 return false;
         if (!adopted) {
-                *ret = build->rerun_of ? NEXT : STOP;
+                if (!check_again(pass, &failed_checks, error))
+                        return false;
+                *ret = build->rerun_of ? NEXT : failed_checks ? WAIT : STOP;
                 return true;
         }
         *ret = NEXT;
@@ -202,7 +249,6 @@ static bool try_build(Pass *pass, const Build *build, Outcome *ret, GError **err
 }
 
 static bool start_pending(Pass *pass, bool *ret_again, GError **error) {
-        *ret_again = false;
         for (size_t i = 0; i < pass->problem->pending->len; i++) {
                 Outcome outcome;
                 if (!try_build(pass, g_ptr_array_index(pass->problem->pending, i), &outcome, error))
@@ -223,25 +269,30 @@ static bool is_behind(GError **local, bool *ret_again, GError **error) {
         return false;
 }
 
-bool pass_run(const SchedulerSpec *spec, int64_t job_id, bool *ret_again, GError **error) {
+void pass_result_clear(PassResult *result) {
+        g_clear_pointer(&result->no_room, g_free);
+}
+
+bool pass_run(const SchedulerSpec *spec, int64_t job_id, PassResult *ret, GError **error) {
         g_auto(Pass) pass = { .spec = spec };
         g_autoptr(GError) local = NULL;
         int64_t created = 0;
 
-        *ret_again = false;
+        *ret = (PassResult){ 0 };
         pass.problem = scheduling_load(spec->store, job_id, error);
         if (!pass.problem)
                 return false;
         Time requested = pass.problem->job->schedule_requested;
         if (!is_paused(&pass) && !mapping_update(spec->store, pass.problem, true, &created, &local))
-                return is_behind(&local, ret_again, error);
+                return is_behind(&local, &ret->again, error);
         if (created) { /* it is pending now: look again */
                 g_clear_pointer(&pass.problem, scheduling_case_free);
                 pass.problem = scheduling_load(spec->store, job_id, error);
                 if (!pass.problem)
                         return false;
         }
-        if (!start_pending(&pass, ret_again, &local))
-                return is_behind(&local, ret_again, error);
-        return *ret_again || job_set_scheduled(spec->store, job_id, requested, error);
+        if (!start_pending(&pass, &ret->again, &local))
+                return is_behind(&local, &ret->again, error);
+        ret->no_room = g_steal_pointer(&pass.no_room);
+        return ret->again || job_set_scheduled(spec->store, job_id, requested, error);
 }

@@ -3,5 +3,11 @@
 
 #include "scheduler/scheduler.h"
 
-/* *ret_again: something outside must happen first (a check, a build's end): the job stays due. */
-bool pass_run(const SchedulerSpec *spec, int64_t job_id, bool *ret_again, GError **error);
+typedef struct {
+        bool again; /* something outside must happen first (a check, a build's end): the job stays due */
+        char *no_room; /* … a disk have room: why a build waits; NULL: none does for that */
+} PassResult;
+void pass_result_clear(PassResult *result);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PassResult, pass_result_clear)
+
+bool pass_run(const SchedulerSpec *spec, int64_t job_id, PassResult *ret, GError **error);

@@ -7,6 +7,8 @@
 #define THREADS 4
 #define SAFETY (10 * DURATION_SECOND)
 #define LEASE (30 * DURATION_SECOND)
+/* While a build waits for room: nothing tells when there is some. */
+#define ROOM_PERIOD DURATION_SECOND
 
 struct Scheduler {
         SchedulerSpec spec;
@@ -18,6 +20,7 @@ struct Scheduler {
         Mutex mutex;
         GHashTable *running; /* of job ids: one pass at a time for each */
         GHashTable *again;   /* of those: what was asked for while they ran */
+        GHashTable *held;    /* of job ids: whose builds wait for room on a disk */
 };
 
 typedef struct {
@@ -33,10 +36,28 @@ static void add(GHashTable *set, int64_t id) {
         g_hash_table_add(set, g_memdup2(&id, sizeof id));
 }
 
-bool scheduler_pass(Scheduler *scheduler, int64_t job_id, GError **error) {
-        bool again;
+/* Says it once, however often the job is looked at. */
+static void note_room(Scheduler *scheduler, int64_t job_id, const char *no_room) {
+        MUTEX_SCOPE(&scheduler->mutex);
+        if (!no_room) {
+                g_hash_table_remove(scheduler->held, &job_id);
+        } else if (!has(scheduler->held, job_id)) {
+                add(scheduler->held, job_id);
+                log_info("scheduler", "builds-wait", "job", LOG_INT(job_id), "reason", no_room);
+        }
+}
 
-        return pass_run(&scheduler->spec, job_id, &again, error);
+static bool any_held(Scheduler *scheduler) {
+        MUTEX_SCOPE(&scheduler->mutex);
+        return g_hash_table_size(scheduler->held) > 0;
+}
+
+bool scheduler_pass(Scheduler *scheduler, int64_t job_id, GError **error) {
+        g_auto(PassResult) result = { 0 };
+        bool passed = pass_run(&scheduler->spec, job_id, &result, error);
+
+        note_room(scheduler, job_id, result.no_room);
+        return passed;
 }
 
 static void run_work(void *data) {
@@ -103,7 +124,9 @@ static void run_loop(void *data) {
                 }
                 if (component_begin(scheduler->spec.store, COMPONENT_SCHEDULER))
                         dispatch_due(scheduler, buckets);
-                Duration until = MIN(renewal, clock_monotonic() + scheduler->spec.safety);
+                Duration until = clock_monotonic() +
+                                 (any_held(scheduler) ? ROOM_PERIOD : scheduler->spec.safety);
+                until = MIN(until, renewal);
                 if (!subscription_wait(scheduler->subscription, until, scheduler->cancel, NULL,
                                        NULL))
                         return;
@@ -126,6 +149,7 @@ Scheduler *scheduler_new(const SchedulerSpec *spec) {
         mutex_init(&scheduler->mutex);
         scheduler->running = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
         scheduler->again = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+        scheduler->held = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
         scheduler->cancel = cancel_new(NULL);
         scheduler->subscription = subscription_new(spec->store, topics, G_N_ELEMENTS(topics));
         scheduler->pool = thread_pool_new("scheduler", spec->threads ? spec->threads : THREADS);
@@ -143,6 +167,7 @@ void scheduler_free(Scheduler *scheduler) {
         cancel_free(scheduler->cancel);
         g_hash_table_unref(scheduler->running);
         g_hash_table_unref(scheduler->again);
+        g_hash_table_unref(scheduler->held);
         mutex_destroy(&scheduler->mutex);
         g_free(scheduler->node);
         g_free(scheduler);

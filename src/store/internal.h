@@ -5,6 +5,8 @@
 #include "base/thread.h"
 #include "store/store.h"
 
+#include <stdatomic.h>
+
 typedef struct Bus Bus;                   /* notify.c */
 typedef struct Logs Logs;                 /* build_log.c */
 typedef struct ConfigCache ConfigCache;   /* pipeline_config.c */
@@ -17,6 +19,7 @@ struct Store {
         Db *db;
         bool postgres;
         char *log_directory, *node;
+        atomic_bool disk_low; /* the web node's own */
         Bus *bus;
         Logs *logs;
         ConfigCache *configs;

@@ -19,6 +19,7 @@
 #include "store/resource.h"
 #include "store/resource_cache.h"
 #include "store/resource_scope.h"
+#include "store/room.h"
 #include "store/scheduling.h"
 #include "store/signing_key.h"
 #include "store/task_cache.h"

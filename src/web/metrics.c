@@ -124,6 +124,12 @@ static void append_workers(Metrics *metrics, GString *text) {
                 g_string_append_printf(text, "concourse_workers_registered{state=\"%s\"} %u\n",
                                        states[s], count);
         }
+        unsigned low = 0;
+        for (guint i = 0; i < workers->len; i++)
+                low += ((const Worker *) g_ptr_array_index(workers, i))->disk_low;
+        const Metric room = { "weir_workers_without_room", "gauge",
+                              "Workers whose disk has no room for another container.", low };
+        append(text, &room, 1);
         append_per_worker(text, workers, "concourse_workers_containers",
                           "Number of containers per worker", offsetof(Worker, active_containers));
         append_per_worker(text, workers, "concourse_workers_volumes",

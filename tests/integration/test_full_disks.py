@@ -8,11 +8,12 @@ import http.client
 import time
 import urllib.error
 
-import pytest
-
 import harness
 import house
 import load
+
+# As the log says it, and as the database does: they share the web node's disk.
+FULL = ("No space left on device", "database or disk is full")
 
 QUICK = ["--gc-interval", "1s", "--gc-one-off-grace-period", "1s", "--gc-missing-grace-period", "1s"]
 
@@ -75,7 +76,7 @@ def test_a_web_node_without_room_says_so_and_loses_nothing_that_it_acknowledged(
             except (OSError, http.client.HTTPException) as error:
                 raise AssertionError(f"the web node does not answer any more: {error}")
         assert all(error.code >= 500 for error in refused), refused
-        until(lambda: any(word in server.web.output for word in ("No space left on device", "database or disk is full")))
+        until(lambda: any(word in server.web.output for word in FULL))
         assert server.web.child.poll() is None
         assert house.Watcher(api, before.build_id).wait().events == before.events
 
@@ -89,7 +90,6 @@ def test_a_web_node_without_room_says_so_and_loses_nothing_that_it_acknowledged(
         assert house.Watcher(api, before.build_id).wait().events == before.events
 
 
-@pytest.mark.soak
 def test_a_log_that_fills_the_disk_ends_its_build_and_no_other(place):
     with small(place, "web", 32) as (server, disk):
         api = house.Api(server).login()
@@ -107,24 +107,63 @@ def test_a_log_that_fills_the_disk_ends_its_build_and_no_other(place):
         numbers = [int(line.split()[-1]) for line in text.splitlines() if line.startswith("this is line number ")]
         assert numbers[:-1] == list(range(1, len(numbers))), numbers[:3]
         if watcher.status() != "succeeded":
-            assert any("No space left on device" in error for error in watcher.errors()), watcher.errors()
+            assert any(word in error for error in watcher.errors() for word in FULL), watcher.errors()
         assert run(api).status() == "succeeded"
 
 
-def test_a_worker_without_room_gets_no_new_container_and_builds_wait(place):
-    """Never a failed build: it says what it waits for, and goes on by itself."""
+def held(api, build):
+    """Why a pending build does not begin for want of room."""
+    preparation = api.get(f"/builds/{build}/preparation")
+    return preparation["inputs_satisfied"] == "blocking" and preparation["missing_input_reasons"].get("room on a disk")
+
+
+def test_a_worker_without_room_gets_no_new_builds_and_they_say_why(place):
+    """Never a failed build: it says what it waits for, and begins by itself."""
     with small(place, "worker", 640) as (server, disk):
         api = house.Api(server).login()
         pipeline(api)
         assert run(api).status() == "succeeded"
         house.fill(disk / "filler", leave=40 << 20)
         until(lambda: api.get("/workers")[0].get("disk_low"))
-        watcher = house.Watcher(api, api.trigger("p", "j"))
-        until(lambda: any("disk" in event["data"].get("payload", "") for event in list(watcher.events) if event["event"] == "log"))
-        assert api.build(watcher.build_id)["status"] == "started"
+        build = api.trigger("p", "j")
+        assert held(api, build) == "no room on the disk of any worker: w1"
+        server.web.wait_for("builds-wait.*no room on the disk of any worker: w1")
+        assert api.build(build)["status"] == "pending"
         (disk / "filler").unlink()
-        assert watcher.wait().status() == "succeeded", watcher.errors()
+        watcher = house.Watcher(api, build).wait()
+        assert watcher.status() == "succeeded", watcher.errors()
         assert not api.get("/workers")[0].get("disk_low")
+        assert not held(api, build)
+
+
+def test_a_web_node_with_little_room_begins_no_builds_and_says_why(place):
+    with small(place, "web", 48) as (server, disk):
+        api = house.Api(server).login()
+        pipeline(api)
+        assert run(api).status() == "succeeded"
+        house.fill(disk / "filler", leave=2 << 20)
+        build = api.trigger("p", "j")
+        assert held(api, build) == "no room on the web node's disk"
+        server.web.wait_for("builds-wait.*no room on the web node's disk")
+        assert api.build(build)["status"] == "pending"
+        (disk / "filler").unlink()
+        watcher = house.Watcher(api, build).wait()
+        assert watcher.status() == "succeeded", watcher.errors()
+
+
+def test_a_log_that_cannot_be_written_now_and_then_loses_nothing(place):
+    """The build is taken up again from what was written, twice; its process is left alone meanwhile."""
+    server = house.House(place)
+    server.start_web("build-log-append=error@15,build-log-append=error@30")
+    server.start_worker()
+    try:
+        work = load.Load(server, "broken", 1, blocks=40, pause="0.1").set()
+        watcher = work.start(0).wait()
+        assert watcher.status() == "succeeded", watcher.errors()
+        assert work.check_logs(0, watcher) is None
+        assert server.web.output.count("as the fault point said") + server.web.output.count("No space left on device") >= 2
+    finally:
+        server.stop()
 
 
 def test_caches_that_nothing_uses_go_first(place):

@@ -34,8 +34,10 @@ class Nodes:
             self.first.web.signal(signal.SIGCONT)
         if self.recorder:
             self.recorder.stop()
-        self.first.stop()
-        self.second.stop()
+        try:
+            self.first.stop()
+        finally:
+            self.second.stop()
 
     def until(self, expect, query):
         """Asks the database until it says so."""

@@ -4,6 +4,8 @@
 
 /* Who was asked to be checked, as resource ids. */
 static GArray *asked;
+/* What the last pass said of it. */
+static char *no_room;
 
 static void note_request(int64_t resource_id, Time since, void *data) {
         g_array_append_val(asked, resource_id);
@@ -13,11 +15,13 @@ static bool pass(House *house, const char *job) {
         const SchedulerSpec spec = { .store = house->store,
                                      .node = "n",
                                      .request_check = note_request };
-        bool again;
+        g_auto(PassResult) result = { 0 };
 
         g_array_set_size(asked, 0);
-        OK(pass_run(&spec, job_id(house, job), &again, &error));
-        return again;
+        OK(pass_run(&spec, job_id(house, job), &result, &error));
+        g_free(no_room);
+        no_room = g_steal_pointer(&result.no_room);
+        return result.again;
 }
 
 /* The job's builds as "name:status", oldest first. */
@@ -201,6 +205,39 @@ static void a_paused_job_starts_nothing_until_it_goes_on(House *house) {
         assert_builds(house, "j", "1:started");
 }
 
+static void say_room(House *house, const char *worker, bool low) {
+        const WorkerBeat beat = { .ttl = DURATION_MINUTE, .disk_low = low };
+        worker_free(OK(worker_heartbeat(house->store, worker, &beat, &error)));
+}
+
+static void nothing_starts_while_no_worker_has_room(House *house) {
+        open_house(house, "{" REPO ",'jobs':[{'name':'j','serial':true,'plan':[{'get':'repo',"
+                          "'trigger':true}]}]}");
+        house_worker(house, "x");
+        say_room(house, "w", true);
+        say_room(house, "x", true);
+        save_refs(house, scope_of(house, "repo"), "a");
+        g_assert_true(pass(house, "j"));
+        g_assert_cmpstr(no_room, ==, "no room on the disk of any worker: w, x");
+        assert_builds(house, "j", "1:pending");
+        g_autoptr(Build) held = OK(build_find(house->store, job_id(house, "j"), "1", &error));
+        g_assert_false(held->scheduled); /* it takes no place of its serial group */
+
+        say_room(house, "x", false);
+        g_assert_false(pass(house, "j"));
+        g_assert_null(no_room);
+        assert_builds(house, "j", "1:started");
+}
+
+static void without_room_an_aborted_build_still_ends(House *house) {
+        open_house(house, "{" REPO ",'jobs':[{'name':'j','plan':[{'get':'repo'}]}]}");
+        say_room(house, "w", true);
+        g_autoptr(Build) build = pending_build(house, "j");
+        OK(build_abort(house->store, build->id, false, &error));
+        g_assert_false(pass(house, "j"));
+        assert_builds(house, "j", "1:aborted");
+}
+
 static void an_aborted_pending_build_ends(House *house) {
         open_house(house, "{" REPO ",'jobs':[{'name':'j','plan':[{'get':'repo'}]}]}");
         g_autoptr(Build) build = pending_build(house, "j");
@@ -240,6 +277,24 @@ static void a_manual_build_without_versions_stays_without_asking_again(House *ho
                              build->created, &error));
         g_assert_false(pass(house, "j"));
         assert_builds(house, "j", "1:pending");
+}
+
+static void a_check_that_failed_is_asked_for_again_while_a_build_lacks_its_version(House *house) {
+        open_house(house,
+                   "{'resources':[{'name':'repo','type':'git','check_every':'never','source':"
+                   "{'uri':'a'}}],'jobs':[{'name':'j','plan':[{'get':'repo'}]}]}");
+        g_autoptr(Build) build = pending_build(house, "j");
+        int64_t scope = scope_of(house, "repo");
+        OK(scope_check_ended(house->store, scope, false, build->created, 0, &error));
+        g_assert_true(pass(house, "j"));
+        g_assert_cmpint(asked->len, ==, 1);
+        assert_builds(house, "j", "1:pending");
+
+        save_refs(house, scope, "a");
+        OK(scope_check_ended(house->store, scope, true, clock_steady(), 0, &error));
+        g_assert_false(pass(house, "j"));
+        g_assert_cmpint(asked->len, ==, 0);
+        assert_builds(house, "j", "1:started");
 }
 
 static void a_manual_build_of_a_pinned_resource_needs_no_check(House *house) {
@@ -293,9 +348,9 @@ static void the_scheduler_hears_of_new_versions(House *house) {
 
 static void a_job_that_is_gone_is_not_found(House *house) {
         const SchedulerSpec spec = { .store = house->store };
-        bool again;
+        g_auto(PassResult) result = { 0 };
         open_house(house, "{" REPO ",'jobs':[]}");
-        FAILS(pass_run(&spec, 4711, &again, &error), ERROR_NOT_FOUND);
+        FAILS(pass_run(&spec, 4711, &result, &error), ERROR_NOT_FOUND);
 }
 
 static void add(void) {
@@ -309,6 +364,10 @@ static void add(void) {
         house_add("/pass/paused", a_paused_job_starts_nothing_until_it_goes_on);
         house_add("/pass/aborted", an_aborted_pending_build_ends);
         house_add("/pass/manual", a_manual_build_waits_for_a_check_that_ends_after_it);
+        house_add("/pass/room", nothing_starts_while_no_worker_has_room);
+        house_add("/pass/room/aborted", without_room_an_aborted_build_still_ends);
+        house_add("/pass/manual/again",
+                  a_check_that_failed_is_asked_for_again_while_a_build_lacks_its_version);
         house_add("/pass/manual/none", a_manual_build_without_versions_stays_without_asking_again);
         house_add("/pass/manual/pinned", a_manual_build_of_a_pinned_resource_needs_no_check);
         house_add("/pass/rerun", a_rerun_takes_the_inputs_of_its_original);
@@ -320,5 +379,6 @@ int main(int argc, char **argv) {
         asked = g_array_new(false, false, sizeof(int64_t));
         int status = house_main(argc, argv, add);
         g_array_unref(asked);
+        g_free(no_room);
         return status;
 }
