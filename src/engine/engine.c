@@ -279,7 +279,7 @@ static void look_for_builds(Engine *engine) {
 
         if (!component_begin(store, COMPONENT_TRACKER))
                 return;
-        g_autoptr(GArray) free = build_lease_list_free(store, &error);
+        g_autoptr(GArray) free = build_lease_list_free(store, engine->spec.lease, &error);
         if (!free) {
                 log_error("engine", "list-builds-failed", error);
                 return;

@@ -31,11 +31,15 @@ typedef struct {
 } Acquire;
 
 /* expires 0: released. Time is the database's: nodes' clocks may differ. */
+#define IS_HELD(now_, future_) "expires > " now_ " AND expires <= " future_
+
 static bool held_by_other(DbTx *tx, const Acquire *acquire, Time now, GError **error) {
         int64_t held;
         if (!tx_int(tx, 0, &held,
-                    SQL("SELECT count(*) FROM build_leases WHERE build_id = $1 AND expires > $2",
-                        DB_INT(acquire->build_id), DB_INT(now)),
+                    SQL("SELECT count(*) FROM build_leases WHERE build_id = $1 AND " IS_HELD("$2",
+                                                                                             "$3"),
+                        DB_INT(acquire->build_id), DB_INT(now),
+                        DB_INT(lease_future(now, acquire->period))),
                     error))
                 return true;
         if (held)
@@ -172,6 +176,7 @@ bool build_lease_check(Store *store, const BuildLease *lease, GError **error) {
 
 typedef struct {
         GArray *ids;
+        Duration period;
 } Free;
 
 static bool free_in(DbTx *tx, void *data, GError **error) {
@@ -181,14 +186,15 @@ static bool free_in(DbTx *tx, void *data, GError **error) {
                tx_ids(tx, found->ids,
                       SQL("SELECT b.id FROM builds b LEFT JOIN build_leases l ON l.build_id = b.id "
                           "WHERE NOT b.completed AND b.status = 'started' AND (l.build_id IS NULL "
-                          "OR l.expires <= $1) ORDER BY b.id",
-                          DB_INT(now)),
+                          "OR NOT (l." IS_HELD("$1", "$2") ")) ORDER BY b.id",
+                          DB_INT(now), DB_INT(lease_future(now, found->period))),
                       error);
 }
 
-GArray *build_lease_list_free(Store *store, GError **error) {
+GArray *build_lease_list_free(Store *store, Duration period, GError **error) {
         g_autoptr(GArray) ids = g_array_new(false, false, sizeof(int64_t));
-        return db_read(store->db, free_in, &(Free){ ids }, error) ? g_steal_pointer(&ids) : NULL;
+        return db_read(store->db, free_in, &(Free){ ids, period }, error) ? g_steal_pointer(&ids)
+                                                                          : NULL;
 }
 
 bool build_lease_release_node(Store *store, const char *node, GError **error) {

@@ -7,6 +7,8 @@
 
 #include <stdatomic.h>
 
+#define LEASE_PERIODS_MAX 10
+
 typedef struct Bus Bus;                   /* notify.c */
 typedef struct Logs Logs;                 /* build_log.c */
 typedef struct ConfigCache ConfigCache;   /* pipeline_config.c */
@@ -169,6 +171,10 @@ typedef struct {
 bool build_finish_commit(Store *store, const FinishCommit *commit, GError **error);
 
 /* ---- build_lease.c ---- */
+/* The latest time until which any node may hold a lease: nodes' periods differ, not that much. */
+static inline Time lease_future(Time now, Duration period) {
+        return now + LEASE_PERIODS_MAX * (period / 1000);
+}
 /* Nobody takes the lease before this transaction ends: in one that writes. ERROR_STALE. */
 bool tx_lease_check(DbTx *tx, int64_t build_id, int64_t epoch, GError **error);
 

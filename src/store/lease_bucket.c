@@ -22,8 +22,10 @@ static bool count_nodes(DbTx *tx, const Renew *renew, Time now, int64_t *ret, GE
                            DB_INT(now + renew->period / 1000)),
                        NULL, error) &&
                tx_exec(tx,
-                       SQL("DELETE FROM lease_nodes WHERE work = $1 AND expires <= $2",
-                           DB_INT(renew->work), DB_INT(now)),
+                       SQL("DELETE FROM lease_nodes WHERE work = $1 AND (expires <= $2 OR expires "
+                           "> $3)",
+                           DB_INT(renew->work), DB_INT(now),
+                           DB_INT(lease_future(now, renew->period))),
                        NULL, error) &&
                tx_exec(tx,
                        SQL("DELETE FROM work_locks WHERE NOT EXISTS (SELECT 1 FROM lease_nodes n "
@@ -59,8 +61,9 @@ static bool read_buckets(DbTx *tx, const Renew *renew, Time now, uint64_t *ret_o
                          uint64_t *ret_others, GError **error) {
         g_autoptr(DbRows) rows = db_query(tx, error,
                                           "SELECT bucket, node FROM lease_buckets WHERE work = $1 "
-                                          "AND expires > $2",
-                                          DB_INT(renew->work), DB_INT(now));
+                                          "AND expires > $2 AND expires <= $3",
+                                          DB_INT(renew->work), DB_INT(now),
+                                          DB_INT(lease_future(now, renew->period)));
         if (!rows)
                 return false;
         *ret_ours = *ret_others = 0;

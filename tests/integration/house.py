@@ -382,6 +382,7 @@ class Recorder:
     def __init__(self, address):
         self.lines, self.times = [], []
         self._more = threading.Condition()
+        self._answer = None
         recorder = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -390,6 +391,13 @@ class Recorder:
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def do_GET(self):
+                answer = recorder._held().encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
             def log_message(self, *words):
                 pass
@@ -405,6 +413,17 @@ class Recorder:
         with self._more:
             self.times.append(time.monotonic())
             self.lines.append(line)
+            self._more.notify_all()
+
+    def _held(self):
+        with self._more:
+            self._more.wait_for(lambda: self._answer is not None, harness.PATIENCE)
+            return self._answer or "late"
+
+    def let_go(self, answer):
+        """Answers those that ask, and have waited until now."""
+        with self._more:
+            self._answer = answer
             self._more.notify_all()
 
     def wait_for(self, count):

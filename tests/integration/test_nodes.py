@@ -82,7 +82,6 @@ def check_all(nodes, work, watchers):
         "AND a.epoch > b.epoch") == "0"
 
 
-@pytest.mark.soak
 def test_a_node_that_was_frozen_longer_than_its_lease_does_no_harm(place, postgres):
     with two_nodes(place, postgres) as nodes:
         work = nodes.load("frozen", 6, 60)
@@ -122,7 +121,7 @@ def freeze_at(place, postgres, point, passage=1):
         return "T" in state.split()[1]
 
 
-@pytest.mark.parametrize("point", ["container-answered"])
+@pytest.mark.parametrize("point", ["container-answered", "before-build-finish", "db-before-commit"])
 def test_frozen_in_a_narrow_window_it_does_no_harm(place, postgres, point):
     freeze_at(place, postgres, point)
 

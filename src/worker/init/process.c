@@ -221,12 +221,14 @@ static bool drained(Process *process) {
         return true;
 }
 
-static void write_status(Process *process) {
+/* Whole or not at all: false while the disk has no room for it. */
+static bool write_status(const Process *process) {
         char line[96];
         int length = snprintf(line, sizeof(line), "exit %d %lld %lld\n", process->code,
                               (long long) process->streams[SHIM_STDOUT].offset,
                               (long long) process->streams[SHIM_STDERR].offset);
-        (void) !pwrite(process->status, line, (size_t) length, 0);
+        ssize_t n = pwrite(process->status, line, (size_t) length, 0);
+        return n == length || (n < 0 && errno != ENOSPC && errno != EDQUOT);
 }
 
 static void finish(Process *process) {
@@ -235,14 +237,13 @@ static void finish(Process *process) {
         for (int i = 0; i < SHIM_STREAMS; i++)
                 if (process->streams[i].offset > before[i])
                         process->tell |= TELL_STDOUT << i;
-        if (!whole)
+        process->untold = !process->failed && whole && !write_status(process);
+        if (!whole || process->untold)
                 return;
 
         process->ended = true;
-        if (!process->failed) {
-                write_status(process);
+        if (!process->failed)
                 process->tell |= TELL_EXITED;
-        }
         close_fd(&process->status);
         close_fd(&process->slave);
         close_fd(&process->master);
@@ -332,7 +333,7 @@ void process_exited(Process *process, int wait_status) {
 
 bool process_stalled(const Process *process) {
         return process->used && !process->ended &&
-               (process->streams[0].pending || process->streams[1].pending);
+               (process->streams[0].pending || process->streams[1].pending || process->untold);
 }
 
 void process_resize(Process *process, int64_t columns, int64_t rows) {

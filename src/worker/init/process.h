@@ -29,6 +29,7 @@ typedef struct {
         bool used, running, terminal;
         bool failed; /* never became the program */
         bool ended;  /* exited, drained and written down */
+        bool untold; /* exited and drained; there is no room to write it down */
         uint32_t number;
         pid_t pid;
         int code;

@@ -122,7 +122,8 @@ static void a_build_is_left_at_shutdown_and_taken_up_again(House *house) {
         g_assert_cmpstr(before, ==, "wait");
         g_autoptr(Build) build = OK(build_get(house->store, id, &error));
         g_assert_cmpint(build->status, ==, BUILD_STARTED);
-        g_autoptr(GArray) free_builds = OK(build_lease_list_free(house->store, &error));
+        g_autoptr(GArray)
+                free_builds = OK(build_lease_list_free(house->store, DURATION_MINUTE, &error));
         g_assert_cmpint(free_builds->len, ==, 1);
 
         engine = open_engine(house, 0);

@@ -145,6 +145,24 @@ static void what_was_checked_before_a_takeover_is_not_committed_after_it(House *
         g_assert_cmpstr(log, ==, "0 status started\n1 log new\n");
 }
 
+static void a_clock_that_is_set_by_a_day_keeps_no_dead_nodes_lease(House *house) {
+        house_save(house, two_jobs);
+        BuildLease dead, living, next;
+        clock_shift(24 * DURATION_HOUR);
+        int64_t id = started_build(house, "unit", &dead),
+                other = started_build(house, "unit", &living);
+        clock_shift(-24 * DURATION_HOUR); /* and its node dies */
+        g_autoptr(GArray) lost = NULL;
+        OK(build_lease_renew(house->store, &living, 1, "n", DURATION_MINUTE, &lost, &error));
+        g_assert_cmpuint(lost->len, ==, 0);
+        g_autoptr(GArray) found = OK(build_lease_list_free(house->store, DURATION_MINUTE, &error));
+        g_assert_cmpuint(found->len, ==, 1);
+        g_assert_cmpint(g_array_index(found, int64_t, 0), ==, id);
+        OK(build_lease_acquire(house->store, id, "m", DURATION_MINUTE, &next, &error));
+        FAILS(build_lease_acquire(house->store, other, "m", DURATION_MINUTE, &next, &error),
+              ERROR_BUSY);
+}
+
 static void after_a_crash_between_log_and_status_the_log_decides(House *house) {
         house_save(house, two_jobs);
         BuildLease lease, again;
@@ -157,7 +175,8 @@ static void after_a_crash_between_log_and_status_the_log_decides(House *house) {
         g_assert_cmpint(status_of(house, id), ==, BUILD_STARTED);
         house_open(house);
         OK(build_lease_release_node(house->store, "n", &error));
-        g_autoptr(GArray) free_ones = OK(build_lease_list_free(house->store, &error));
+        g_autoptr(GArray)
+                free_ones = OK(build_lease_list_free(house->store, DURATION_MINUTE, &error));
         g_assert_cmpuint(free_ones->len, ==, 1);
         FAILS(build_lease_acquire(house->store, id, "m", DURATION_MINUTE, &again, &error),
               ERROR_NOT_FOUND);
@@ -337,6 +356,7 @@ static void add(void) {
         house_add("/store/builds/final", only_one_of_two_finishes_counts);
         house_add("/store/builds/aborted", an_aborted_pending_build_does_not_start);
         house_add("/store/builds/fencing", an_old_epoch_is_refused_everywhere);
+        house_add("/store/builds/clock", a_clock_that_is_set_by_a_day_keeps_no_dead_nodes_lease);
         house_add("/store/builds/takeover",
                   what_was_checked_before_a_takeover_is_not_committed_after_it);
         house_add("/store/builds/crash", after_a_crash_between_log_and_status_the_log_decides);

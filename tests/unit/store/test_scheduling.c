@@ -214,6 +214,17 @@ static void one_node_alone_holds_all_buckets_and_two_share_them(House *house) {
         g_assert_cmphex(again, ==, UINT64_MAX);
 }
 
+static void a_clock_that_is_set_by_a_day_keeps_no_dead_nodes_buckets(House *house) {
+        uint64_t one, two;
+        if (house->fixture->kind == DB_SQLITE)
+                return; /* one node */
+        clock_shift(24 * DURATION_HOUR);
+        OK(lease_bucket_renew(house->store, LEASE_CHECKS, "one", DURATION_MINUTE, &one, &error));
+        clock_shift(-24 * DURATION_HOUR);
+        OK(lease_bucket_renew(house->store, LEASE_CHECKS, "two", DURATION_MINUTE, &two, &error));
+        g_assert_cmphex(two, ==, UINT64_MAX);
+}
+
 static void a_pass_that_was_frozen_brings_nothing_back(House *house) {
         house_save(house, two_jobs);
         save_refs(house, scope_of(house, "repo"), "a");
@@ -263,6 +274,7 @@ static void add(void) {
         house_add("/store/scheduling/rerun", a_rerun_takes_the_inputs_of_its_original);
         house_add("/store/scheduling/downstream", a_finished_build_asks_for_its_downstream_jobs);
         house_add("/store/scheduling/buckets", one_node_alone_holds_all_buckets_and_two_share_them);
+        house_add("/store/buckets/clock", a_clock_that_is_set_by_a_day_keeps_no_dead_nodes_buckets);
 }
 
 int main(int argc, char **argv) {
