@@ -121,7 +121,7 @@ def freeze_at(place, postgres, point, passage=1):
         return "T" in state.split()[1]
 
 
-@pytest.mark.parametrize("point", ["container-answered", "before-build-finish", "db-before-commit"])
+@pytest.mark.parametrize("point", ["container-answered", "db-before-commit"])
 def test_frozen_in_a_narrow_window_it_does_no_harm(place, postgres, point):
     freeze_at(place, postgres, point)
 
