@@ -161,6 +161,57 @@ static void a_step_has_one_container_however_often_it_asks(House *house) {
         g_assert_cmpuint(listed->len, ==, 1);
 }
 
+static Container *container_of(House *house, const BuildLease *lease, int64_t build,
+                               const char *plan_id, bool created) {
+        const ContainerOwner owner = step_of(build, plan_id);
+        const ContainerMetadata of_build = { .type = "task", .build_id = build };
+        Container *container = OK(
+                container_create(house->store, "w", &owner, &of_build, lease->epoch, &error));
+        if (created)
+                OK(container_set_created(house->store, container->id, &error));
+        return container;
+}
+
+static bool hopes(House *house, int64_t build) {
+        bool hope;
+        OK(container_may_go_on(house->store, "w", build, &hope, &error));
+        return hope;
+}
+
+static void of_builds_that_wait_for_each_other_the_youngest_has_no_hope(House *house) {
+        BuildLease old_lease, young_lease;
+        house_save(house, two_jobs);
+        house_worker(house, "w");
+        int64_t older = started_build(house, "unit", &old_lease);
+        int64_t younger = started_build(house, "unit", &young_lease);
+        g_assert_false(hopes(house, older)); /* nobody has a place to give up */
+
+        container_free(container_of(house, &old_lease, older, "1", true));
+        container_free(container_of(house, &young_lease, younger, "1", false));
+        g_assert_true(hopes(house, younger)); /* the older one goes on */
+        container_free(container_of(house, &old_lease, older, "2", false));
+        g_assert_false(hopes(house, younger));
+        g_assert_true(hopes(house, older));
+}
+
+static void on_a_full_worker_what_is_kept_of_builds_that_are_over_goes(House *house) {
+        BuildLease over_lease, running_lease;
+        house_save(house, two_jobs);
+        house_worker(house, "w");
+        int64_t over = started_build(house, "unit", &over_lease);
+        int64_t running = started_build(house, "unit", &running_lease);
+        g_autoptr(Container) kept = container_of(house, &over_lease, over, "1", true);
+        g_autoptr(Container) looked_into = container_of(house, &over_lease, over, "2", true);
+        container_free(container_of(house, &running_lease, running, "1", true));
+        OK(container_touch_hijack(house->store, looked_into->id, 5000, &error));
+        finish(house, &over_lease, BUILD_FAILED);
+
+        OK(container_drop_kept(house->store, "w", 4000, &error));
+        g_autoptr(GPtrArray) going = OK(container_list_destroying(house->store, "w", &error));
+        g_assert_cmpuint(going->len, ==, 1);
+        g_assert_cmpstr(going->pdata[0], ==, kept->handle);
+}
+
 static void checks_reuse_a_session_until_it_expires(House *house) {
         house_save(house, two_jobs);
         scope_of(house, "repo");
@@ -525,6 +576,10 @@ static void add(void) {
         house_add("/store/volumes/half-made", half_made_volumes_go_once_nothing_wants_them);
         house_add("/store/volumes/late", a_volume_made_after_its_row_went_is_destroyed);
         house_add("/store/workers/step", a_step_has_one_container_however_often_it_asks);
+        house_add("/store/workers/full/hope",
+                  of_builds_that_wait_for_each_other_the_youngest_has_no_hope);
+        house_add("/store/workers/full/kept",
+                  on_a_full_worker_what_is_kept_of_builds_that_are_over_goes);
         house_add("/store/workers/session", checks_reuse_a_session_until_it_expires);
         house_add("/store/workers/report", a_report_finds_what_is_unknown_missing_and_gone);
         house_add("/store/workers/volumes", volumes_belong_to_what_they_are_for);
