@@ -25,6 +25,9 @@ ROOTFS = harness.ROOT / "tests/unit/worker/rootfs.sh"
 NOTHING = {kind: 0 for kind in ("containers", "runtime", "veths", "inits")}
 IMAGE = {"type": "mock", "source": {"mirror_self": True}}
 
+# The control groups of a machine's containers are named by their handles: no other test run may have the same.
+BOX = f"box-{os.getpid()}"
+
 
 def until(condition, what):
     deadline = time.monotonic() + harness.PATIENCE
@@ -56,7 +59,8 @@ class Garden:
         connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
         stream = connection.makefile("rb")
         connection.close()
-        assert stream.readline().split()[1] in (b"200", b"201")
+        head = stream.readline()
+        assert head.split()[1] in (b"200", b"201"), head + stream.read()
         while stream.readline().strip():
             pass
         return stream
@@ -76,13 +80,13 @@ def run_short_ones(place, count):
     try:
         garden = Garden(server)
         subprocess.run([ROOTFS, place / "root", "100000"], check=True)
-        garden.call("POST", "/containers", {"handle": "box", "rootfs": f"raw://{place}/root"})
+        garden.call("POST", "/containers", {"handle": BOX, "rootfs": f"raw://{place}/root"})
 
         def one(number):
             script = 'echo "out $1"; echo "err $1" >&2; [ $(($1 % 3)) = 0 ] || echo "more $1"; exit $(($1 % 100))'
             more = "" if number % 3 == 0 else f"more {number}\n"
             wanted = (number % 100, f"out {number}\n{more}".encode(), f"err {number}\n".encode())
-            got = garden.run("box", script, number)
+            got = garden.run(BOX, script, number)
             return None if got == wanted else (number, got)
 
         def descriptors():
@@ -94,7 +98,7 @@ def run_short_ones(place, count):
             assert [lost for lost in pool.map(one, range(100, count)) if lost] == []
         # Connections of the last ones may still be closing.
         until(lambda: descriptors() <= before + 8, f"{descriptors()} descriptors, {before} before")
-        garden.call("DELETE", "/containers/box")
+        garden.call("DELETE", f"/containers/{BOX}")
     finally:
         server.stop()
 
