@@ -56,14 +56,13 @@ def disk(directory, mebibytes):
 def fill(path, leave=0):
     """Writes a file until its disk has no more than `leave` bytes left for anybody."""
     space = os.statvfs(path.parent)
-    with open(path, "wb") as file:
+    with open(path, "wb", buffering=0) as file:  # what a buffer still had would fail once more when it is closed
         with contextlib.suppress(OSError):
             os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - leave))
         with contextlib.suppress(OSError):
             while leave == 0:
                 file.seek(0, os.SEEK_END)
                 file.write(b"x" * 4096)
-                file.flush()
 
 
 FINAL = ("succeeded", "failed", "errored", "aborted")

@@ -154,16 +154,46 @@ def test_a_web_node_with_little_room_begins_no_builds_and_says_why(place):
 def test_a_log_that_cannot_be_written_now_and_then_loses_nothing(place):
     """The build is taken up again from what was written, twice; its process is left alone meanwhile."""
     server = house.House(place)
-    server.start_web("build-log-append=error@15,build-log-append=error@30")
+    server.start_web("build-log-append=error@8,build-log-append=error@16")
     server.start_worker()
     try:
-        work = load.Load(server, "broken", 1, blocks=40, pause="0.1").set()
+        work = load.Load(server, "broken", 1, blocks=20, pause="0.1").set()
         watcher = work.start(0).wait()
         assert watcher.status() == "succeeded", watcher.errors()
         assert work.check_logs(0, watcher) is None
         assert server.web.output.count("as the fault point said") + server.web.output.count("No space left on device") >= 2
     finally:
         server.stop()
+
+
+def test_a_task_waits_with_its_output_and_its_end_while_the_workers_disk_is_full(place):
+    """weir-init keeps what it cannot spool, and reads no more of the process; its exit status is written down too."""
+    with small(place, "worker", 640) as (server, disk):
+        recorder = house.Recorder(server.gateway)
+        try:
+            api = house.Api(server).login()
+            # While the disk is full it prints more than a pipe holds, and ends.
+            script = (f"echo begun; wget -q -O /dev/null --post-data begun {recorder.url}; "
+                      f"wget -q -O /dev/null --post-data $(wget -q -O - {recorder.url}) {recorder.url}; "
+                      "seq 40000 | sed 's/^/this is line number /'; exit 7")
+            api.set_pipeline("p", {"jobs": [{"name": "j", "plan": [{"task": "t", "config": {
+                "platform": "linux", "image_resource": {"type": "mock", "source": {"mirror_self": True}},
+                "run": {"path": "sh", "args": ["-c", script]}}}]}]})
+            watcher = house.Watcher(api, api.trigger("p", "j"))
+            recorder.wait_for(1)
+            house.fill(disk / "filler")
+            recorder.let_go("full")
+            recorder.wait_for(2)
+            house.fill(disk / "more")  # should the janitor have made room meanwhile
+            assert api.build(watcher.build_id)["status"] == "started"
+            (disk / "filler").unlink()
+            (disk / "more").unlink()
+            assert watcher.wait().status() == "failed", watcher.errors()
+            text = "".join(event["data"]["payload"] for event in watcher.events if event["event"] == "log")
+            assert text.endswith("begun\r\n" + "".join(f"this is line number {n}\r\n" for n in range(1, 40001)))
+            assert [event["data"]["exit_status"] for event in watcher.events if event["event"] == "finish-task"] == [7]
+        finally:
+            recorder.stop()
 
 
 def test_caches_that_nothing_uses_go_first(place):
