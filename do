@@ -24,7 +24,7 @@ run_packages=(
     libzstd-dev meson mmdebstrap nettle-dev nftables ninja-build pkg-config python3 runc skopeo umoci zlib1g-dev zstd
 )
 test_packages=(
-    ccache clang clang-format devscripts git-crypt git-lfs gpg gpg-agent libclang-rt-14-dev openssh-server openssl
+    ccache clang clang-format curl devscripts git-crypt git-lfs gpg gpg-agent libclang-rt-14-dev openssh-server openssl
     postgresql-15 procps python3-pytest shellcheck tzdata util-linux xfsprogs
 )
 
