@@ -43,6 +43,7 @@ typedef struct {
         char *admin_hash, *admin_password; /* password only when it is new */
         LogLevel level;
         bool said_found;
+        bool entered; /* a mount namespace of our own */
         ChildSettings web, worker;
 } Quickstart;
 
@@ -133,14 +134,21 @@ static bool look_around(Quickstart *quickstart, GError **error) {
 
 /* ---- the work directory ---- */
 
+/* Once: what is bound from then on is ours alone. */
+static bool enter_way(Quickstart *quickstart, GError **error) {
+        if (!quickstart->entered)
+                quickstart->entered = way_enter(error);
+        return quickstart->entered;
+}
+
 /* Both folders, as the work directory may be closed itself. */
-static bool open_way(const Quickstart *quickstart, GError **error) {
+static bool open_way(Quickstart *quickstart, GError **error) {
         static const struct {
                 const char *name;
                 int mode;
         } folders[] = { { "web", 0700 }, { "worker", 0711 } };
 
-        if (!way_enter(error))
+        if (!enter_way(quickstart, error))
                 return false;
         for (size_t i = 0; i < G_N_ELEMENTS(folders); i++) {
                 g_autofree char *path = g_build_filename(quickstart->work_directory,
@@ -212,7 +220,7 @@ static char *open_web_program(Quickstart *quickstart, GError **error) {
         if (!closed)
                 return g_steal_pointer(&program);
         g_autofree char *place = way_place(folder);
-        if ((!quickstart->closed && !way_enter(error)) || !way_bind(folder, place, error))
+        if (!enter_way(quickstart, error) || !way_bind(folder, place, error))
                 return NULL;
         return g_build_filename(place, "weir-web", NULL);
 }
