@@ -1,6 +1,7 @@
 #include "api/handlers.h"
 
 #include "base/files.h"
+#include "http/date.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -35,9 +36,7 @@ static bool is_word(const char *text) {
 static void begin(const Wanted *wanted, int64_t length, time_t changed) {
         HttpRequest *request = wanted->call->request;
         g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT, length);
-        g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(changed);
-        /* No locale is ever set: the names are English. */
-        g_autofree char *date = time ? g_date_time_format(time, "%a, %d %b %Y %H:%M:%S GMT") : NULL;
+        g_autofree char *date = http_date(changed);
 
         http_header_set(request, "Content-Length", size);
         http_header_set(request, "Content-Disposition",

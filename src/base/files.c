@@ -368,6 +368,23 @@ int open_beneath(int at, const char *name, int flags, int mode, GError **error) 
         return fd;
 }
 
+char *program_directory(void) {
+        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+
+        return self ? g_path_get_dirname(self) : NULL;
+}
+
+char *program_beside(const char *const *places, int mode) {
+        g_autofree char *directory = program_directory();
+
+        for (; directory && *places; places++) {
+                g_autofree char *path = g_canonicalize_filename(*places, directory);
+                if (access(path, mode) == 0 && g_file_test(path, G_FILE_TEST_IS_REGULAR))
+                        return g_steal_pointer(&path);
+        }
+        return NULL;
+}
+
 bool disk_free(const char *path, uint64_t *ret_free, uint64_t *ret_total, GError **error) {
         struct statvfs status;
 

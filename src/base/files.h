@@ -38,5 +38,10 @@ bool directory_remove(const char *path, GError **error);
 /* Opens `name` below the directory `at` (RESOLVE_BENEATH): for names from outside. Returns a
  * descriptor or -1. */
 int open_beneath(int at, const char *name, int flags, int mode, GError **error);
+/* The directory that this program is in. Returns new; NULL when it cannot be known. */
+char *program_directory(void);
+/* The first of places (from that directory; NULL-terminated) with a file that access(2) grants `mode` of. Returns new;
+ * NULL: none. */
+char *program_beside(const char *const *places, int mode);
 /* Bytes free for us at path. */
 bool disk_free(const char *path, uint64_t *ret_free, uint64_t *ret_total, GError **error);

@@ -1,5 +1,7 @@
 #include "cmd/quickstart_options.h"
 
+#include "base/files.h"
+
 #include <unistd.h>
 
 /* Where one process for people differs from a server for many. */
@@ -62,8 +64,8 @@ GArray *quickstart_options_new(void) {
 /* ---- what stands beside the program ---- */
 
 char *quickstart_programs(void) {
-        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-        return self ? g_path_get_dirname(self) : g_strdup(".");
+        char *directory = program_directory();
+        return directory ? directory : g_strdup(".");
 }
 
 char *quickstart_find_program(const char *programs, const char *name, GError **error) {

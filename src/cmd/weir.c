@@ -1,5 +1,6 @@
 /* weir, and concourse: execs the program of its first word. */
 #include "base/error.h"
+#include "base/files.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -45,8 +46,7 @@ static const Command *find_command(const char *name) {
 /* Beside this program, or where an installation keeps what people do not call. */
 static void run(const char *program, char **argv) {
         static const char *const places[] = { ".", "../libexec/weir" };
-        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-        g_autofree char *directory = self ? g_path_get_dirname(self) : NULL;
+        g_autofree char *directory = program_directory();
 
         for (size_t i = 0; directory && i < G_N_ELEMENTS(places); i++) {
                 g_autofree char *path = g_build_filename(directory, places[i], program, NULL);

@@ -1,6 +1,7 @@
 #include "web/web.h"
 
 #include "api/api.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "checker/checker.h"
 #include "janitor/janitor.h"
@@ -207,16 +208,9 @@ static void append_metrics(GString *text, void *data) {
 
 /* The fly that is installed beside this program, or built beside it. Returns new, or NULL. */
 static char *own_fly(void) {
-        static const char *const places[] = { "fly", "../fly/fly" };
-        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-        g_autofree char *folder = self ? g_path_get_dirname(self) : NULL;
+        static const char *const places[] = { "fly", "../fly/fly", NULL };
 
-        for (size_t i = 0; folder && i < G_N_ELEMENTS(places); i++) {
-                g_autofree char *path = g_build_filename(folder, places[i], NULL);
-                if (access(path, R_OK) == 0 && g_file_test(path, G_FILE_TEST_IS_REGULAR))
-                        return g_steal_pointer(&path);
-        }
-        return NULL;
+        return program_beside(places, R_OK);
 }
 
 static bool serve(Web *web, GError **error) {

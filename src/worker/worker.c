@@ -163,19 +163,15 @@ static void containers_changed(void *data) {
 /* Returns new: weir-init beside this program, or where the build has it. */
 static char *find_init(const WorkerOptions *options, GError **error) {
         static const char *const places[] = { "weir-init", "../worker/init/weir-init",
-                                              "../libexec/weir/weir-init" };
-        g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
-        g_autofree char *directory = program ? g_path_get_dirname(program) : NULL;
+                                              "../libexec/weir/weir-init", NULL };
         if (options->init_bin)
                 return g_canonicalize_filename(options->init_bin, NULL);
-        for (size_t i = 0; directory && i < G_N_ELEMENTS(places); i++) {
-                g_autofree char *path = g_canonicalize_filename(places[i], directory);
-                if (access(path, X_OK) == 0)
-                        return g_steal_pointer(&path);
-        }
-        g_set_error(error, ERROR, ERROR_NOT_FOUND,
-                    "could not find init binary. Try setting the --containerd-init-bin flag");
-        return NULL;
+        char *found = program_beside(places, X_OK);
+        if (!found)
+                g_set_error(
+                        error, ERROR, ERROR_NOT_FOUND,
+                        "could not find init binary. Try setting the --containerd-init-bin flag");
+        return found;
 }
 
 static bool open_containers(Worker *worker, GError **error) {

@@ -1,27 +1,20 @@
 /* Answers a handler gives itself: whole, or piece by piece. */
 #include "base/json.h"
+#include "http/date.h"
 #include "http/server/internal.h"
 #include "http/token.h"
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 #include <zlib.h>
 
 #define GZIP_MIN 1024 /* shorter bodies are not worth it (reference 01 §2.4) */
 #define SLICE ((size_t) 64 * 1024)
 
-/* strftime() would follow the locale. */
 void append_date(GString *text) {
-        static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-        static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-        time_t now = (time_t) time_seconds(clock_now());
-        struct tm at;
-        gmtime_r(&now, &at);
-        g_string_append_printf(text, "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n",
-                               days[at.tm_wday], at.tm_mday, months[at.tm_mon], at.tm_year + 1900,
-                               at.tm_hour, at.tm_min, at.tm_sec);
+        g_autofree char *now = http_date(time_seconds(clock_now()));
+
+        g_string_append_printf(text, "Date: %s\r\n", now);
 }
 
 /* ---- headers ---- */

@@ -12,7 +12,7 @@ typedef struct DnsProxy DnsProxy;
 typedef struct {
         const char *const *addresses; /* to listen on; NULL-terminated */
         uint16_t port;                /* 0: 53 */
-        const char *resolv_conf;      /* read anew when it changes; NULL: /etc/resolv.conf */
+        const char *resolv_conf;      /* read for every query; NULL: /etc/resolv.conf */
         uint16_t server_port;         /* of the resolvers; 0: 53 */
         Duration patience;            /* with one resolver, then the next is asked; 0: 2 s */
 } DnsProxySpec;

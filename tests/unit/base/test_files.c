@@ -314,6 +314,20 @@ static void a_copy_has_content_and_mode_and_replaces_nothing(void) {
         g_assert_error(missing, ERROR, ERROR_NOT_FOUND);
 }
 
+static void what_stands_beside_the_program_is_found(void) {
+        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+        g_autofree char *name = g_path_get_basename(self);
+        g_autofree char *directory = program_directory();
+        g_autofree char *above = g_path_get_dirname(self);
+        g_assert_cmpstr(directory, ==, above);
+
+        const char *const places[] = { "not-there", ".", name, NULL }; /* a folder is no program */
+        g_autofree char *found = program_beside(places, X_OK);
+        g_assert_cmpstr(found, ==, self);
+        const char *const nowhere[] = { "not-there", "..", NULL };
+        g_assert_null(program_beside(nowhere, R_OK));
+}
+
 static const struct {
         const char *name;
         void (*run)(void);
@@ -332,6 +346,7 @@ static const struct {
         { "/files/beneath", names_from_outside_stay_beneath },
         { "/files/exactly", a_short_read_is_an_error },
         { "/files/close", closing_keeps_errno },
+        { "/files/beside", what_stands_beside_the_program_is_found },
         { "/files/free", the_disk_tells_what_is_free },
 };
 
