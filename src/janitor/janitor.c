@@ -143,26 +143,25 @@ static bool pause_pipelines(const JanitorSpec *spec, GError **error) {
         return true;
 }
 
-static bool forget_one_offs(const JanitorSpec *spec, GError **error) {
+static bool forget_all(const JanitorSpec *spec,
+                       bool (*forget)(Store *store, const HistoryKeep *keep, size_t limit,
+                                      int64_t *ret_deleted, GError **error),
+                       GError **error) {
         int64_t deleted;
 
         do
-                if (!build_forget_one_offs(spec->store, &spec->history, FORGET_AT_ONCE, &deleted,
-                                           error))
+                if (!forget(spec->store, &spec->history, FORGET_AT_ONCE, &deleted, error))
                         return false;
         while (deleted >= FORGET_AT_ONCE);
         return true;
 }
 
-static bool forget_versions(const JanitorSpec *spec, GError **error) {
-        int64_t deleted;
+static bool forget_one_offs(const JanitorSpec *spec, GError **error) {
+        return forget_all(spec, build_forget_one_offs, error);
+}
 
-        do
-                if (!version_forget_old(spec->store, &spec->history, FORGET_AT_ONCE, &deleted,
-                                        error))
-                        return false;
-        while (deleted >= FORGET_AT_ONCE);
-        return true;
+static bool forget_versions(const JanitorSpec *spec, GError **error) {
+        return forget_all(spec, version_forget_old, error);
 }
 
 static const struct {

@@ -5,7 +5,7 @@
 
 typedef struct {
         bool again; /* something outside must happen first (a check, a build's end): the job stays due */
-        char *no_room; /* … a disk have room: why a build waits; NULL: none does for that */
+        char *no_room; /* such a thing is room on a disk: why a build waits for it; NULL: none does */
 } PassResult;
 void pass_result_clear(PassResult *result);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PassResult, pass_result_clear)

@@ -17,25 +17,28 @@ static bool delete_all(DbTx *tx, const GArray *ids, const char *sql, GError **er
         return true;
 }
 
+/* A row of an id and a version. */
+typedef struct {
+        int64_t id;
+        Value *version;
+} Versioned;
+
+static void versioned_free(void *data) {
+        Versioned *row = data;
+        value_free(row->version);
+        g_free(row);
+}
+
+static void *row_versioned(Store *store, DbRows *rows, GError **error) {
+        Versioned *row = g_new0(Versioned, 1);
+        row->id = db_int(rows, 0);
+        row->version = db_json(rows, 1);
+        return row;
+}
+
 /* ---- what is pinned ---- */
 
-typedef struct {
-        int64_t resource_id;
-        Value *version; /* or a part of one */
-} Pin;
-
-static void pin_free(void *data) {
-        Pin *pin = data;
-        value_free(pin->version);
-        g_free(pin);
-}
-
-static void *row_pin(Store *store, DbRows *rows, GError **error) {
-        Pin *pin = g_new0(Pin, 1);
-        pin->resource_id = db_int(rows, 0);
-        pin->version = db_json(rows, 1);
-        return pin;
-}
+/* Pins are rows of (resource, version or a part of one). */
 
 static void *row_value(Store *store, DbRows *rows, GError **error) {
         return db_json(rows, 0);
@@ -47,7 +50,7 @@ static void free_value(void *value) {
 
 /* Of jobs that get what `job_id` has passed. */
 static bool list_job_pins(DbTx *tx, int64_t job_id, GPtrArray *into, GError **error) {
-        return tx_list(tx, NULL, row_pin, into,
+        return tx_list(tx, NULL, row_versioned, into,
                        SQL("SELECT i.resource_id, n.version FROM job_inputs i JOIN resource_pins n "
                            "ON n.resource_id = i.resource_id WHERE i.passed_job_id = $1 UNION "
                            "SELECT resource_id, version FROM job_inputs WHERE passed_job_id = $1 "
@@ -57,7 +60,7 @@ static bool list_job_pins(DbTx *tx, int64_t job_id, GPtrArray *into, GError **er
 }
 
 static bool list_scope_pins(DbTx *tx, int64_t scope_id, GPtrArray *into, GError **error) {
-        return tx_list(tx, NULL, row_pin, into,
+        return tx_list(tx, NULL, row_versioned, into,
                        SQL("SELECT n.resource_id, n.version FROM resource_pins n JOIN resources r "
                            "ON r.id = n.resource_id WHERE r.resource_scope_id = $1 UNION SELECT "
                            "i.resource_id, i.version FROM job_inputs i JOIN resources r ON r.id = "
@@ -71,7 +74,7 @@ static bool build_has_pinned(DbTx *tx, int64_t build_id, const GPtrArray *pins, 
                              GError **error) {
         *ret = false;
         for (guint i = 0; i < pins->len && !*ret; i++) {
-                const Pin *pin = pins->pdata[i];
+                const Versioned *pin = pins->pdata[i];
                 g_autoptr(GPtrArray) versions = g_ptr_array_new_with_free_func(free_value);
                 if (!tx_list(tx, NULL, row_value, versions,
                              SQL("SELECT v.version FROM (SELECT resource_id, digest FROM "
@@ -79,7 +82,7 @@ static bool build_has_pinned(DbTx *tx, int64_t build_id, const GPtrArray *pins, 
                                  "digest FROM build_outputs WHERE build_id = $1) u JOIN resources "
                                  "r ON r.id = u.resource_id JOIN versions v ON v.scope_id = "
                                  "r.resource_scope_id AND v.digest = u.digest WHERE r.id = $2",
-                                 DB_INT(build_id), DB_INT(pin->resource_id)),
+                                 DB_INT(build_id), DB_INT(pin->id)),
                              error))
                         return false;
                 for (guint k = 0; k < versions->len; k++)
@@ -89,7 +92,7 @@ static bool build_has_pinned(DbTx *tx, int64_t build_id, const GPtrArray *pins, 
 }
 
 static bool drop_pinned_builds(DbTx *tx, int64_t job_id, GArray *ids, GError **error) {
-        g_autoptr(GPtrArray) pins = g_ptr_array_new_with_free_func(pin_free);
+        g_autoptr(GPtrArray) pins = g_ptr_array_new_with_free_func(versioned_free);
         if (!list_job_pins(tx, job_id, pins, error))
                 return false;
         for (guint i = 0; pins->len > 0 && i < ids->len;) {
@@ -106,24 +109,6 @@ static bool drop_pinned_builds(DbTx *tx, int64_t job_id, GArray *ids, GError **e
 
 /* ---- versions ---- */
 
-typedef struct {
-        int64_t id;
-        Value *version;
-} Old;
-
-static void old_free(void *data) {
-        Old *old = data;
-        value_free(old->version);
-        g_free(old);
-}
-
-static void *row_old(Store *store, DbRows *rows, GError **error) {
-        Old *old = g_new0(Old, 1);
-        old->id = db_int(rows, 0);
-        old->version = db_json(rows, 1);
-        return old;
-}
-
 #define USED_IN(table)                                                                             \
         "EXISTS (SELECT 1 FROM resources r JOIN " table " u ON u.resource_id = r.id AND u.digest " \
         "= v.digest WHERE r.resource_scope_id = v.scope_id)"
@@ -134,7 +119,7 @@ static bool list_old(DbTx *tx, const Forget *forget, int64_t scope_id, GPtrArray
         return tx_int(tx, 0, &listed,
                       SQL("SELECT listed FROM resource_scopes WHERE id = $1", DB_INT(scope_id)),
                       error) &&
-               tx_list(tx, NULL, row_old, into,
+               tx_list(tx, NULL, row_versioned, into,
                        SQL("SELECT v.id, v.version FROM versions v WHERE v.scope_id = $1 AND "
                            "v.check_order < COALESCE((SELECT check_order FROM versions WHERE "
                            "scope_id = $1 ORDER BY check_order DESC LIMIT 1 OFFSET $2), 0) AND "
@@ -147,20 +132,20 @@ static bool list_old(DbTx *tx, const Forget *forget, int64_t scope_id, GPtrArray
 
 static bool is_pinned(const GPtrArray *pins, const Value *version) {
         for (guint i = 0; i < pins->len; i++)
-                if (version_contains(version, ((const Pin *) pins->pdata[i])->version))
+                if (version_contains(version, ((const Versioned *) pins->pdata[i])->version))
                         return true;
         return false;
 }
 
 static bool forget_versions_of(DbTx *tx, Forget *forget, int64_t scope_id, GError **error) {
-        g_autoptr(GPtrArray) olds = g_ptr_array_new_with_free_func(old_free);
-        g_autoptr(GPtrArray) pins = g_ptr_array_new_with_free_func(pin_free);
+        g_autoptr(GPtrArray) olds = g_ptr_array_new_with_free_func(versioned_free);
+        g_autoptr(GPtrArray) pins = g_ptr_array_new_with_free_func(versioned_free);
         g_autoptr(GArray) ids = g_array_new(false, false, sizeof(int64_t));
         if (!list_old(tx, forget, scope_id, olds, error) ||
             !list_scope_pins(tx, scope_id, pins, error))
                 return false;
         for (guint i = 0; i < olds->len; i++) {
-                const Old *old = olds->pdata[i];
+                const Versioned *old = olds->pdata[i];
                 if (!is_pinned(pins, old->version))
                         g_array_append_val(ids, old->id);
         }
