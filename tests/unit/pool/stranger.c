@@ -278,7 +278,7 @@ static void serve(HttpRequest *request, void *data) {
         answer(stranger, request, body);
 }
 
-void stranger_open(Stranger *stranger, House *house) {
+Pool *stranger_open(Stranger *stranger, House *house) {
         const HttpServerSpec spec = {
                 .address = "127.0.0.1", .handler = serve, .data = stranger, .name = "stranger"
         };
@@ -297,9 +297,11 @@ void stranger_open(Stranger *stranger, House *house) {
         g_autoptr(Value) payload = json(text);
         WorkerRegistration registration = { .payload = payload, .ttl = DURATION_MINUTE };
         OK(worker_register(house->store, &registration, NULL, &error));
+        return stranger->pool = pool_new(&(PoolSpec){ .store = house->store });
 }
 
 void stranger_close(Stranger *stranger) {
+        pool_free(stranger->pool);
         {
                 MUTEX_SCOPE(&stranger->lock);
                 stranger->closing = true;

@@ -33,6 +33,7 @@ typedef struct {
         const char *user; /* the property of its containers */
         Script script;
         HttpServer *http;
+        Pool *pool; /* that has it as a worker */
         Mutex lock; /* of all below */
         Condition changed;
         GString *calls;   /* "METHOD path\n" each, with ?from where that was given */
@@ -45,8 +46,8 @@ typedef struct {
         bool broken, ended, closing;
 } Stranger;
 
-/* Registers itself as the worker "w". What is set of the struct stays. */
-void stranger_open(Stranger *stranger, House *house);
+/* Registers itself as the worker "w" of the house. What is set of the struct stays. Returns its pool, borrowed. */
+Pool *stranger_open(Stranger *stranger, House *house);
 void stranger_close(Stranger *stranger);
 
 /* The one made last is gone, as after a crash of its host. */

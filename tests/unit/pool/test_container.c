@@ -3,8 +3,7 @@
 
 static void a_weir_worker_makes_the_volumes_with_the_container(House *house) {
         Stranger stranger = { .extensions = GARDEN_EXTENSIONS };
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         /* The first brings the base type's files here, and what the worker can do. */
         pool_container_free(stranger_container(pool, "1"));
         stranger_forget(&stranger);
@@ -25,14 +24,12 @@ static void a_weir_worker_makes_the_volumes_with_the_container(House *house) {
         g_assert_cmpuint(rows->len, ==, 3);
         for (guint i = 0; i < rows->len; i++)
                 g_assert_cmpint(((Volume *) rows->pdata[i])->state, ==, VOLUME_CREATED);
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
 static void an_upstream_worker_is_asked_for_each_volume(House *house) {
         Stranger stranger = { 0 };
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         pool_container_free(stranger_container(pool, "1"));
         stranger_forget(&stranger);
 
@@ -43,14 +40,12 @@ static void an_upstream_worker_is_asked_for_each_volume(House *house) {
         g_assert_true(
                 g_str_has_prefix(value_get_string(stranger.container, "rootfs", ""), "raw:///v/"));
         pool_container_free(g_steal_pointer(&container));
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
 static void an_upstream_worker_may_take_a_weir_workers_place(House *house) {
         Stranger stranger = { .extensions = GARDEN_EXTENSIONS };
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         pool_container_free(stranger_container(pool, "1"));
         stranger_forget(&stranger);
         {
@@ -62,7 +57,6 @@ static void an_upstream_worker_may_take_a_weir_workers_place(House *house) {
         g_assert_cmpstr(stranger.calls->str, ==,
                         "POST /containers\n" /* refused: then as ever */
                         "POST /volumes\nPOST /volumes\nPOST /volumes\nPOST /containers\n");
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
@@ -70,8 +64,7 @@ static void an_upstream_worker_may_take_a_weir_workers_place(House *house) {
 
 static void what_the_worker_has_is_found_again(House *house) {
         Stranger stranger = { .extensions = GARDEN_EXTENSIONS };
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         g_autoptr(PoolContainer) made = stranger_container(pool, "1");
         g_autofree char *handle = g_strdup(pool_container_handle(made));
         g_assert_true(pool_container_created(made));
@@ -85,14 +78,12 @@ static void what_the_worker_has_is_found_again(House *house) {
         g_autoptr(Artifact) artifact = pool_container_artifact(found, "/tmp/build/get");
         g_assert_nonnull(artifact);
         pool_container_free(g_steal_pointer(&found));
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
 static void what_the_worker_lost_is_made_anew(House *house) {
         Stranger stranger = { .extensions = GARDEN_EXTENSIONS };
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         g_autoptr(PoolContainer) made = stranger_container(pool, "1");
         g_autofree char *handle = g_strdup(pool_container_handle(made));
         pool_container_free(g_steal_pointer(&made));
@@ -104,7 +95,6 @@ static void what_the_worker_lost_is_made_anew(House *house) {
         g_autoptr(Container) row = OK(container_get(house->store, handle, &error));
         g_assert_cmpint(row->state, ==, CONTAINER_DESTROYING);
         pool_container_free(g_steal_pointer(&again));
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
@@ -113,8 +103,7 @@ static void what_was_left_half_made_is_made_under_its_name(House *house) {
         const ContainerOwner owner = { .kind = CONTAINER_OWNER_MEMORY_CHECK,
                                        .check_key = "k",
                                        .plan_id = "1" };
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         g_autoptr(Container) row = OK(container_create(
                 house->store, "w", &owner, &(ContainerMetadata){ .type = "get" }, 0, &error));
 
@@ -122,14 +111,12 @@ static void what_was_left_half_made_is_made_under_its_name(House *house) {
         g_assert_true(pool_container_created(container));
         g_assert_cmpstr(pool_container_handle(container), ==, row->handle);
         pool_container_free(g_steal_pointer(&container));
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
 static void by_its_handle_it_is_found_where_it_still_is(House *house) {
         Stranger stranger = { .extensions = GARDEN_EXTENSIONS };
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         g_autoptr(PoolContainer) made = stranger_container(pool, "1");
         g_autofree char *handle = g_strdup(pool_container_handle(made));
         pool_container_free(g_steal_pointer(&made));
@@ -138,7 +125,6 @@ static void by_its_handle_it_is_found_where_it_still_is(House *house) {
         FAILS(pool_container_find(pool, "unknown", NULL, &error), ERROR_NOT_FOUND);
         stranger_lose_container(&stranger);
         FAILS(pool_container_find(pool, handle, NULL, &error), ERROR_NOT_FOUND);
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
@@ -148,8 +134,7 @@ static void a_sweep_takes_nothing_that_is_being_made(House *house) {
         static const char *const kinds[] = { GARDEN_EXTENSIONS, NULL };
         for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
                 Stranger stranger = { .extensions = kinds[i], .sweeps = house->store };
-                stranger_open(&stranger, house);
-                Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+                Pool *pool = stranger_open(&stranger, house);
                 g_autofree char *plan_id = g_strdup_printf("%zu", i);
                 g_autoptr(PoolContainer) container = stranger_container(pool, plan_id);
                 g_autofree char *handle = g_strdup(pool_container_handle(container));
@@ -160,7 +145,6 @@ static void a_sweep_takes_nothing_that_is_being_made(House *house) {
                 g_assert_cmpuint(rows->len, ==, 3);
                 for (guint v = 0; v < rows->len; v++)
                         g_assert_cmpint(((Volume *) rows->pdata[v])->state, ==, VOLUME_CREATED);
-                pool_free(pool);
                 stranger_close(&stranger);
         }
 }
@@ -186,14 +170,12 @@ static void a_sweep_leaves_an_upload_under_way_alone(House *house) {
         const PlacementNeed need = { .team_id = house->team_id };
         g_autofree char *worker = NULL, *handle = NULL;
         int64_t id;
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
 
         OK(pool_artifact_upload(pool, &need, next_piece, &upload, NULL, &id, &error));
         stranger_sweep(house->store);
         OK(worker_artifact_volume(house->store, id, house->team_id, &worker, &handle, &error));
         g_assert_cmpstr(worker, ==, "w");
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
@@ -206,13 +188,11 @@ static void an_upload_that_broke_off_is_swept(House *house) {
         Stranger stranger = { 0 };
         const PlacementNeed need = { .team_id = house->team_id };
         int64_t id, marked, deleted;
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
 
         FAILS(pool_artifact_upload(pool, &need, broken_piece, NULL, NULL, &id, &error), ERROR_IO);
         OK(volume_sweep(house->store, clock_now(), DURATION_MINUTE, &marked, &deleted, &error));
         g_assert_cmpint(marked, ==, 1);
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
@@ -243,8 +223,7 @@ static void a_full_worker_is_asked_until_it_has_a_place(House *house) {
                 const PoolWatch watch = { .full = note_full, .data = said };
                 g_autofree char *plan_id = g_strdup_printf("full %zu", i);
                 const ContainerNeed need = stranger_need(plan_id);
-                stranger_open(&stranger, house);
-                Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+                Pool *pool = stranger_open(&stranger, house);
 
                 if (refusals[i].reason) {
                         g_autofree char *once = g_strdup_printf("w: %s\n", refusals[i].reason);
@@ -255,7 +234,6 @@ static void a_full_worker_is_asked_until_it_has_a_place(House *house) {
                         FAILS(pool_container(pool, &need, &watch, NULL, &error), ERROR_PROTOCOL);
                         g_assert_cmpstr(said->str, ==, "");
                 }
-                pool_free(pool);
                 stranger_close(&stranger);
         }
 }
@@ -266,8 +244,7 @@ static void a_build_that_fills_a_worker_alone_fails(House *house) {
                               .full = refusals[0].text,
                               .refusals = 1000 };
         ContainerNeed need = stranger_need("own");
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         need.metadata.build_id = 7;
 
         FAILS_SAYING(pool_container(pool, &need, NULL, NULL, &error),
@@ -278,7 +255,6 @@ static void a_build_that_fills_a_worker_alone_fails(House *house) {
         stranger.refusals = 10;
         need.owner.plan_id = "again";
         pool_container_free(OK(pool_container(pool, &need, NULL, NULL, &error)));
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
@@ -296,15 +272,13 @@ static ContainerNeed step_of(const BuildLease *lease) {
 static void one_that_an_earlier_try_made_is_made_anew(House *house) {
         Stranger stranger = { .extensions = GARDEN_EXTENSIONS, .full = EXISTS, .refusals = 1 };
         BuildLease lease;
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         house_save(house, two_jobs);
         started_build(house, "unit", &lease);
         const ContainerNeed need = step_of(&lease);
 
         pool_container_free(OK(pool_container(pool, &need, NULL, NULL, &error)));
         g_assert_nonnull(strstr(stranger.calls->str, "DELETE /containers/"));
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
@@ -315,8 +289,7 @@ static void one_that_another_node_made_is_left_alone(House *house) {
                               .refusals = 1,
                               .taking = house->store };
         BuildLease lease;
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
         house_save(house, two_jobs);
         stranger.build_id = started_build(house, "unit", &lease);
         const ContainerNeed need = step_of(&lease);
@@ -325,7 +298,6 @@ static void one_that_another_node_made_is_left_alone(House *house) {
         g_assert_null(strstr(stranger.calls->str, "DELETE"));
         g_autoptr(Container) row = OK(container_find_owned(house->store, &need.owner, &error));
         g_assert_cmpint(row->state, ==, CONTAINER_CREATING);
-        pool_free(pool);
         stranger_close(&stranger);
 }
 
@@ -333,11 +305,9 @@ static void an_abort_ends_the_wait_for_a_place(House *house) {
         g_autoptr(Cancel) cancel = cancel_new(NULL);
         Stranger stranger = { .full = refusals[0].text, .refusals = 1000, .abort = cancel };
         const ContainerNeed need = stranger_need("aborted");
-        stranger_open(&stranger, house);
-        Pool *pool = pool_new(&(PoolSpec){ .store = house->store });
+        Pool *pool = stranger_open(&stranger, house);
 
         FAILS(pool_container(pool, &need, NULL, cancel, &error), ERROR_CANCELLED);
-        pool_free(pool);
         stranger_close(&stranger);
 }
 

@@ -14,8 +14,7 @@ typedef struct {
 } Scene;
 
 static void scene_open(Scene *scene, House *house) {
-        stranger_open(&scene->stranger, house);
-        scene->pool = pool_new(&(PoolSpec){ .store = house->store });
+        scene->pool = stranger_open(&scene->stranger, house);
         scene->container = stranger_container(scene->pool, "1");
         scene->path = g_strdup_printf("/containers/%s", pool_container_handle(scene->container));
         scene->output = g_string_new(NULL);
@@ -33,7 +32,6 @@ static void scene_restart(Scene *scene) {
 
 static void scene_close(Scene *scene) {
         pool_container_free(scene->container);
-        pool_free(scene->pool);
         stranger_close(&scene->stranger);
         g_string_free(scene->output, true);
         g_string_free(scene->errors, true);

@@ -39,8 +39,7 @@ static void scene_open(Scene *scene, House *house) {
         spec.path = g_strdup("sh");
         spec.tty = true;
         spec.window = (GardenWindow){ 80, 24 };
-        stranger_open(&scene->stranger, house);
-        scene->pool = pool_new(&(PoolSpec){ .store = house->store });
+        scene->pool = stranger_open(&scene->stranger, house);
         scene->container = stranger_container(scene->pool, "1");
         scene->output = g_string_new(NULL);
         scene->cancel = cancel_new(NULL);
@@ -59,7 +58,6 @@ static void scene_join(Scene *scene) {
 static void scene_close(Scene *scene) {
         pool_session_free(scene->session);
         pool_container_free(scene->container);
-        pool_free(scene->pool);
         stranger_close(&scene->stranger);
         cancel_free(scene->cancel);
         g_clear_error(&scene->error);

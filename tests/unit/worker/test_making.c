@@ -23,6 +23,23 @@ static size_t count_entries(const char *path) {
         return count;
 }
 
+static void expect_nothing(House *house, const char *handle) {
+        static const char *const folders[] = { "containers", "runtime" };
+        static const char *const trees[] = { ".", "unified", "memory", "pids", "systemd" };
+        const CgroupHost *cgroup = containers_cgroup(house->containers);
+        g_autoptr(GPtrArray) listed = containers_list(house->containers, NULL);
+        g_assert_cmpuint(listed->len, ==, 0);
+        for (size_t i = 0; i < G_N_ELEMENTS(folders); i++) {
+                g_autofree char *path = g_build_filename(house->directory, folders[i], NULL);
+                g_assert_cmpuint(count_entries(path), ==, 0);
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(trees); i++) {
+                g_autofree char *path = g_build_filename(cgroup->root, trees[i], "weir", handle,
+                                                         NULL);
+                g_assert_cmpint(access(path, F_OK), <, 0);
+        }
+}
+
 static bool is_mentioned(const char *path, const char *text) {
         g_autofree char *content = NULL;
         return g_file_get_contents(path, &content, NULL, NULL) && strstr(content, text);
@@ -45,18 +62,8 @@ static void destroy_leaves_nothing(void) {
                         g_assert_cmpuint(count_entries("/proc/self/fd"), ==, fds);
                 fds = count_entries("/proc/self/fd");
         }
-        g_autofree char *containers = g_build_filename(house->directory, "containers", NULL);
-        g_autofree char *state = g_build_filename(house->directory, "runtime", NULL);
-        g_assert_cmpuint(count_entries(containers), ==, 0);
-        g_assert_cmpuint(count_entries(state), ==, 0);
+        expect_nothing(house, "census");
         g_assert_false(is_mentioned("/proc/self/mountinfo", "census"));
-        const CgroupHost *cgroup = containers_cgroup(house->containers);
-        const char *trees[] = { ".", "unified", "memory", "pids", "systemd" };
-        for (size_t i = 0; i < G_N_ELEMENTS(trees); i++) {
-                g_autofree char *path = g_build_filename(cgroup->root, trees[i], "weir/census",
-                                                         NULL);
-                g_assert_cmpint(access(path, F_OK), <, 0);
-        }
 }
 
 /* ---- making ---- */
@@ -107,20 +114,24 @@ static void what_cannot_be_made_says_why_and_leaves_nothing(void) {
         g_assert_cmpuint(count_entries(containers), ==, 0);
 }
 
-static void a_failed_start_is_undone(void) {
-        g_autoptr(House) house = house_open();
-        if (!house)
-                return;
+/* Of this root a container does not come about, and nothing is left of the try. */
+static void expect_undone(House *house, const char *root) {
         g_auto(GardenContainerSpec) spec = { 0 };
         g_autoptr(GError) error = NULL;
         g_autofree char *handle = NULL;
         garden_container_spec_init(&spec);
         spec.handle = g_strdup("box");
-        spec.rootfs = g_strdup("raw:///no/such/root");
+        spec.rootfs = g_strconcat("raw://", root, NULL);
         g_assert_false(containers_create(house->containers, &spec, NULL, &handle, &error));
-        g_autofree char *containers = g_build_filename(house->directory, "containers", NULL);
-        g_assert_cmpuint(count_entries(containers), ==, 0);
-        house_container(house, "box");
+        expect_nothing(house, "box");
+        house_container(house, "box"); /* its name is free again */
+}
+
+static void a_failed_start_is_undone(void) {
+        g_autoptr(House) house = house_open();
+        if (!house)
+                return;
+        expect_undone(house, "/no/such/root");
 }
 
 static void a_failure_after_the_start_is_undone(void) {
@@ -134,38 +145,10 @@ static void a_failure_after_the_start_is_undone(void) {
         g_autoptr(House) house = house_open();
         if (!house)
                 return;
-        g_auto(GardenContainerSpec) spec = { 0 };
-        g_autoptr(GError) error = NULL;
-        g_autofree char *handle = NULL;
-        garden_container_spec_init(&spec);
-        spec.handle = g_strdup("box");
-        spec.rootfs = g_strconcat("raw://", house->root, NULL);
-        g_assert_false(containers_create(house->containers, &spec, NULL, &handle, &error));
-        g_autofree char *containers = g_build_filename(house->directory, "containers", NULL);
-        g_autofree char *state = g_build_filename(house->directory, "runtime", NULL);
-        g_assert_cmpuint(count_entries(containers), ==, 0);
-        g_assert_cmpuint(count_entries(state), ==, 0);
-        house_container(house, "box"); /* its name is free again */
+        expect_undone(house, house->root);
 }
 
 /* ---- making that is cut off ---- */
-
-static void expect_nothing(House *house, const char *handle) {
-        static const char *const folders[] = { "containers", "runtime" };
-        static const char *const trees[] = { ".", "unified", "memory", "pids", "systemd" };
-        const CgroupHost *cgroup = containers_cgroup(house->containers);
-        g_autoptr(GPtrArray) listed = containers_list(house->containers, NULL);
-        g_assert_cmpuint(listed->len, ==, 0);
-        for (size_t i = 0; i < G_N_ELEMENTS(folders); i++) {
-                g_autofree char *path = g_build_filename(house->directory, folders[i], NULL);
-                g_assert_cmpuint(count_entries(path), ==, 0);
-        }
-        for (size_t i = 0; i < G_N_ELEMENTS(trees); i++) {
-                g_autofree char *path = g_build_filename(cgroup->root, trees[i], "weir", handle,
-                                                         NULL);
-                g_assert_cmpint(access(path, F_OK), <, 0);
-        }
-}
 
 /* In a subprocess: a worker that dies when process 1 runs and nobody knows its pid. */
 static void die_while_making(void) {
